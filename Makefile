@@ -1,0 +1,77 @@
+# What a person types, and what CI types. Each target first installs what it lacks (.ci/setup).
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+BIN := .venv/bin
+REPORTS := build/reports
+
+# Without the data the tests that read it are skipped; with it nothing may be.
+ifneq ($(wildcard ../shared/data/mnist),)
+export MNIST_DIR ?= $(abspath ../shared/data/mnist)
+endif
+
+# Threads that wait for each other must not spin: on a machine with anything else to do, that
+# makes each small operation of torch's wait for the scheduler (measured: 29 s become 2.4 s).
+export OMP_WAIT_POLICY ?= PASSIVE
+
+# Two runs at once would write the same build/: the second waits for the first.
+ALONE := flock --close Makefile
+
+.PHONY: help demo test proof lint format clean checks cpp python
+
+help: ## list these targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 15
+
+demo: ## checkpoint -> crate -> verified -> published -> pulled -> read back by every runner
+	@.ci/setup python cpp
+	@$(ALONE) $(BIN)/torchcrate demo
+
+test: ## everything that CI asks: style, types, C++, Python, pipeline
+	@.ci/setup python cpp tests
+	@$(ALONE) $(MAKE) checks
+
+proof: ## the long proofs; prints the tables that docs/ keeps
+	@.ci/setup python cpp tests
+	@$(ALONE) $(BIN)/pytest -m proof -s
+
+lint: ## ruff, clang-format and mypy, as CI runs them
+	@.ci/setup python
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/clang-format --dry-run --Werror cpp_demo/*.cpp cpp_demo/*.h
+	rm -rf build/types build/lib build/bdist.*
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --target build/types .
+	MYPYPATH=build/types $(BIN)/mypy -p torchcrate
+	rm -rf build/types/* # and the runners, as they lie in a crate
+	cp runners/*.py model/net.py model/preprocess.py build/types
+	rm build/types/__init__.py
+	cd build/types && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml *.py
+
+format: ## let ruff and clang-format lay the code out
+	@.ci/setup python
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+	$(BIN)/clang-format -i cpp_demo/*.cpp cpp_demo/*.h
+
+clean: ## remove what was built, but not .venv
+	rm -rf build *.egg-info .gitlab-ci-local
+
+# The parts of `test`, in order: a style error is known before anything is compiled.
+checks: lint cpp python
+
+# Both builds replay the golden vectors of a crate that is exported for them.
+cpp:
+	$(BIN)/torchcrate export --out build/crate
+	mkdir -p $(REPORTS)
+	for preset in release sanitize; do \
+	    cmake --preset $$preset \
+	        -DCMAKE_PREFIX_PATH="$$($(BIN)/python -c 'import torch; print(torch.utils.cmake_prefix_path)')" \
+	        -DTORCHCRATE_CRATE=$(CURDIR)/build/crate; \
+	    cmake --build build/$$preset; \
+	    ctest --test-dir build/$$preset --output-on-failure \
+	        --output-junit $(CURDIR)/$(REPORTS)/ctest-$$preset.xml; \
+	done
+
+python:
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --junit-xml=$(REPORTS)/pytest.xml

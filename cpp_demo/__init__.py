@@ -1,0 +1,1 @@
+"""The C++ program; its sources are copied into crates, never imported."""

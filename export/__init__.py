@@ -1,0 +1,1 @@
+"""A network becomes files, the same bytes every time."""

@@ -1,0 +1,58 @@
+"""One file of a crate: what it is for and what its bytes are."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Kind = Literal["content", "evidence"]
+Role = Literal[
+    "state_dict",
+    "torchscript",
+    "onnx",
+    "runner",
+    "source",
+    "requirements",
+    "instruction",
+    "licence",
+    "golden",
+    "parity",
+]
+
+_EVIDENCE: frozenset[Role] = frozenset({"golden", "parity"})
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A file as it stands on disk; two with one sha256 are the same bytes.
+
+    Attributes:
+        name: Flat file name, the same in the crate and in the registry.
+        role: What it is for.
+        kind: "content" has the same bytes wherever it is built and makes up the
+            version's digest; "evidence" may differ in last digits between processors.
+        size: Bytes.
+        sha256: Lower-case hexadecimal digest.
+    """
+
+    name: str
+    role: Role
+    kind: Kind
+    size: int
+    sha256: str
+
+    @classmethod
+    def of(cls, path: Path, role: Role) -> "Artifact":
+        """Measure the file at `path`.
+
+        Raises:
+            OSError: If it cannot be read.
+        """
+        kind: Kind = "evidence" if role in _EVIDENCE else "content"
+        return cls(path.name, role, kind, path.stat().st_size, sha256_of(path))
+
+
+def sha256_of(path: Path) -> str:
+    """Return the lower-case hexadecimal sha256 of the file at `path`, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

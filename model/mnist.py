@@ -1,0 +1,62 @@
+"""The MNIST images, read by torchvision, which is imported only here."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from torchcrate.errors import FolderError
+
+FILES = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
+
+
+def load(data_dir: Path, *, train: bool) -> tuple[Tensor, Tensor]:
+    """Return the training or the test images with their labels; download them when absent.
+
+    Args:
+        data_dir: A folder in torchvision's layout, with the four files in MNIST/raw.
+        train: The 60,000 training images, else the 10,000 test images.
+
+    Returns:
+        Images (N, 1, 28, 28) uint8 in [0, 255], and labels (N,) int64 in [0, 9].
+
+    Raises:
+        FolderError: If torchvision is missing, or the files are neither there nor to be had.
+    """
+    _declare_missing_operators()
+    try:
+        from torchvision import datasets
+    except ImportError as error:
+        raise FolderError("MNIST needs torchvision: pip install 'torchcrate[train]'") from error
+    try:
+        mnist = datasets.MNIST(str(data_dir), train=train, download=not present(data_dir))
+    except (OSError, RuntimeError, ValueError, AssertionError) as error:
+        raise FolderError(
+            f"{data_dir} has no readable MNIST and it cannot be downloaded: "
+            f"put {', '.join(FILES)} into {data_dir / 'MNIST' / 'raw'}"
+        ) from error
+    return mnist.data.unsqueeze(1), mnist.targets
+
+
+def present(data_dir: Path) -> bool:
+    """Whether all four files lie in `data_dir`."""
+    return all((data_dir / "MNIST" / "raw" / name).is_file() for name in FILES)
+
+
+def _declare_missing_operators() -> None:
+    """Let torchvision be imported beside a torch for which its operators were not compiled.
+
+    Its import registers fake kernels for `nms` and `qnms` and fails when nobody declared them.
+    """
+    for schema in (
+        "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+        "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+    ):
+        name = schema.split("(")[0]
+        if not hasattr(torch.ops.torchvision, name):
+            torch.library.define(f"torchvision::{name}", schema[len(name) :])

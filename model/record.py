@@ -1,0 +1,59 @@
+"""The small record beside a checkpoint: how it was trained and how well it reads."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from torchcrate.errors import ContractError
+from torchcrate.files import reading, write_whole
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is known of one checkpoint file.
+
+    Attributes:
+        sha256: Of the checkpoint that this record speaks of.
+        accuracy: Share of the 10,000 test images read right, in [0, 1].
+        loss: Mean negative log-probability of their labels.
+        validation: Accuracy on the held-out part of the training set, by which
+            the epoch and the settings were chosen.
+        settings: Every number that training depends on, the seed among them.
+        versions: Of Python and torch.
+    """
+
+    sha256: str
+    accuracy: float
+    loss: float
+    validation: float
+    settings: dict[str, float]
+    versions: dict[str, str]
+
+    def write(self, checkpoint: Path) -> None:
+        """Write the record beside `checkpoint`, as NAME.json for NAME.pth."""
+        text = msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"
+        write_whole(checkpoint.with_suffix(".json"), text)
+
+    @classmethod
+    def beside(cls, checkpoint: Path, sha256: str) -> "Record | None":
+        """Return the record of `checkpoint`, None if there is none.
+
+        Raises:
+            ContractError: If it is no record, or speaks of other bytes than `sha256`.
+        """
+        path = checkpoint.with_suffix(".json")
+        if not path.exists():
+            return None
+        with reading(path):
+            data = path.read_bytes()
+        try:
+            record = msgspec.json.decode(data, type=cls)
+        except msgspec.DecodeError as error:
+            raise ContractError(f"{path} is not a training record: {error}") from error
+        if record.sha256 != sha256:
+            raise ContractError(
+                f"{path} speaks of other weights than {checkpoint.name}: "
+                "remove it, or train again to write both"
+            )
+        return record

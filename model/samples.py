@@ -1,0 +1,88 @@
+"""Inputs that need no data set: committed drawings and seeded patterns. Needs no torch."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+Pixels = NDArray[np.uint8]
+
+DRAWINGS = Path(__file__).parent / "samples"  # eight-bit grey PNGs named DIGIT-*.png
+SIZES = ((1, 1), (20, 20), (28, 28), (57, 91), (280, 280), (480, 640))
+
+
+def drawings() -> dict[str, Pixels]:
+    """Return the committed drawings by file name, each (1, 1, H, W) uint8."""
+    return {path.name: _grey(path) for path in sorted(DRAWINGS.glob("*.png"))}
+
+
+PATTERNS = ("black", "white", "ramp", "noise", "strokes", "ties")
+
+
+def patterns(batch: int, height: int, width: int) -> dict[str, Pixels]:
+    """Return all patterns of one size by name, each (batch, 1, height, width) uint8."""
+    return {name: pattern(name, batch, height, width) for name in PATTERNS}
+
+
+def pattern(name: str, batch: int, height: int, width: int) -> Pixels:
+    """Return one seeded pattern, (batch, 1, height, width) uint8; see `ties` for "ties"."""
+    shape = (batch, 1, height, width)
+    chance = np.random.default_rng([PATTERNS.index(name), batch, height, width])
+    if name == "noise":
+        return chance.integers(0, 256, shape, np.uint8)
+    if name == "strokes":
+        return _strokes(shape, chance)
+    if name == "ties":
+        return ties(shape, chance)
+    ramp = np.linspace(0, 255, height * width).reshape(1, 1, height, width)
+    level = {"black": np.zeros((1, 1, 1, 1)), "white": np.full((1, 1, 1, 1), 255), "ramp": ramp}
+    return np.ascontiguousarray(np.broadcast_to(level[name], shape), np.uint8)
+
+
+def ties(shape: tuple[int, int, int, int], chance: np.random.Generator) -> Pixels:
+    """Return images (N, 1, H, W) uint8 whose border sums to exactly half the contrast.
+
+    The border alternates v and S - v, S the sum of the darkest and the lightest value, so
+    that with the corners counted twice its mean is S / 2.
+    """
+    _, _, height, width = shape
+    images = np.empty(shape, np.uint8)
+    edge = np.zeros((height, width), bool)
+    edge[[0, -1], :] = edge[:, [0, -1]] = True
+    for image in images[:, 0]:
+        low, high = sorted(chance.integers(0, 256, 2))
+        image[...] = chance.integers(low, high + 1, (height, width))
+        value = chance.integers(low, high + 1)
+        order = np.indices((height, width)).sum(0) % 2 == 0
+        if height % 2 and width % 2:  # all four corners fell to one side
+            order[0, 0] = False
+        image[edge & order] = value
+        image[edge & ~order] = low + high - value
+        if height > 2 and width > 2:
+            image[1, 1], image[-2, -2] = low, high
+    return images
+
+
+def _strokes(shape: tuple[int, int, int, int], chance: np.random.Generator) -> Pixels:
+    """Return a few bars of ink on paper, half of the images dark on light."""
+    images = np.zeros(shape, np.uint8)
+    _, _, height, width = shape
+    for number, image in enumerate(images[:, 0]):
+        for _ in range(3):
+            top, bottom = sorted(chance.integers(0, height, 2))
+            left, right = sorted(chance.integers(0, width, 2))
+            image[top : bottom + 1, left : left + 1 + width // 10] = 255
+            image[top : top + 1 + height // 10, left : right + 1] = 200
+        if number % 2:
+            image[...] = 255 - image
+    return images
+
+
+def _grey(path: Path) -> Pixels:
+    with Image.open(path) as image:
+        if image.mode != "L":
+            raise ValueError(f"{path.name} must be an eight-bit grey PNG, not {image.mode}")
+        pixels: NDArray[Any] = np.array(image)
+    return pixels[None, None]

@@ -1,0 +1,1 @@
+"""Files become a crate, a crate goes to a registry and comes back."""

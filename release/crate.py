@@ -1,0 +1,197 @@
+"""A crate on disk: assembled by export, sealed by verification, opened by publishing.
+
+An assembled crate holds `draft.json`, a manifest without parity. Sealing replaces
+it by `manifest.json` and, last of all, `SHA256SUMS`.
+"""
+
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib import resources
+from pathlib import Path
+
+from torchcrate.errors import ContractError, CrateError, ParityError
+from torchcrate.export.artifact import Artifact, Role, sha256_of
+from torchcrate.files import reading, write_whole, writing
+from torchcrate.model.spec import Spec
+from torchcrate.release import instruction
+from torchcrate.release.manifest import MANIFEST, SUMS, Manifest, content_digest
+from torchcrate.release.staging import exchange, flush_folder, staged
+from torchcrate.verify.report import Report
+
+DRAFT = "draft.json"
+PARITY = "parity.json"
+_LARGEST = 16 * 2**20  # bytes of a manifest, a draft or a report
+
+
+@contextmanager
+def assembling(out: Path) -> Iterator[Path]:
+    """Give a hidden folder to write a crate into; it becomes `out`, whole, when the block ends.
+
+    An earlier crate at `out` is replaced; if the block fails, it stays as it was.
+
+    Raises:
+        FolderError: If the folder cannot be made.
+        ContractError: If `out` holds something that is not a crate.
+    """
+    target = out.resolve()
+    with writing(out):
+        foreign = _foreign(target) if target.is_dir() else []
+        if foreign:
+            raise ContractError(
+                f"{out} holds {foreign[0]}, which is of no crate: name an empty folder"
+            )
+        with staged(target) as folder:
+            yield folder
+            flush_folder(folder)
+            if target.exists():
+                exchange(folder, target)
+            else:
+                folder.rename(target)
+            flush_folder(target.parent)
+
+
+def _foreign(folder: Path) -> list[str]:
+    """Return the names in `folder` that are not those of the crate in it."""
+    names = {path.name for path in folder.iterdir()} - {"__pycache__"}
+    known = {DRAFT, MANIFEST, SUMS, PARITY}
+    for stated in (folder / DRAFT, folder / MANIFEST):
+        if stated.is_file():
+            try:
+                names -= {file.name for file in _manifest(stated).files} | known
+            except CrateError:
+                continue  # somebody else's file of that name
+    return sorted(names)
+
+
+def copy_programs(spec: Spec, out: Path) -> tuple[Artifact, ...]:
+    """Copy runners, network, C++ sources, requirements and licence into the crate at `out`.
+
+    Raises:
+        FolderError: If `out` cannot be written.
+    """
+    runners, cpp = resources.files("torchcrate.runners"), resources.files("torchcrate.cpp_demo")
+    copies: list[tuple[Path, str, Role]] = [(path, path.name, "runner") for path in spec.network]
+    with resources.as_file(runners) as here, resources.as_file(cpp) as there:
+        for path in sorted(here.iterdir()):
+            if path.suffix == ".py" and path.stem != "__init__":
+                copies.append((path, spec.program if path.stem == "run" else path.name, "runner"))
+            elif path.suffix == ".txt":
+                copies.append((path, path.name, "requirements"))
+        for path in sorted(there.iterdir()):
+            if path.suffix in (".cpp", ".h") or path.name == "CMakeLists.txt":
+                copies.append((path, path.name, "source"))
+        for path, name, _ in copies:
+            with writing(out / name):
+                shutil.copy2(path, out / name)  # keeps the time, so C++ is not built again
+    write_whole(out / "LICENSE", instruction.licence())
+    return (
+        *(Artifact.of(out / name, role) for _, name, role in copies),
+        Artifact.of(out / "LICENSE", "licence"),
+    )
+
+
+def write_draft(out: Path, draft: Manifest, spec: Spec) -> Manifest:
+    """Write the instructions and the draft: the crate is then whole but for the seal.
+
+    Returns:
+        The draft with the instructions among its files and its content digest.
+
+    Raises:
+        FolderError: If `out` cannot be written.
+    """
+    write_whole(out / instruction.NAME, instruction.render(_with_files(draft, draft.files), spec))
+    said = Artifact.of(out / instruction.NAME, "instruction")
+    whole = _with_files(draft, [*draft.files, said])
+    write_whole(out / DRAFT, whole.dump())
+    return whole
+
+
+def unseal(crate: Path) -> Manifest:
+    """Take the seal off, if there is one, and return what export said of the crate.
+
+    Raises:
+        ContractError: If `crate` is no crate.
+        FolderError: If it cannot be written.
+    """
+    if not (crate / DRAFT).exists():
+        manifest = _manifest(crate / MANIFEST)
+        files = [file for file in manifest.files if file.role != "parity"]
+        write_whole(crate / DRAFT, _with_files(replace(manifest, parity=()), files).dump())
+    draft = _manifest(crate / DRAFT)
+    with writing(crate):
+        for name in (SUMS, MANIFEST, PARITY):
+            (crate / name).unlink(missing_ok=True)
+    return draft
+
+
+def seal(crate: Path, report: Report) -> Manifest:
+    """Write parity.json, and, if the report is green, manifest.json and SHA256SUMS last.
+
+    Raises:
+        ParityError: If the report is not green; parity.json says why.
+        ContractError: If a file is not the one that was judged.
+    """
+    draft = _manifest(crate / DRAFT)
+    write_whole(crate / PARITY, report.dump())
+    if not report.passed:
+        raise ParityError(f"{report.failures[0]}; {crate / PARITY} has every figure")
+    changed = [name for name, digest in report.judged.items() if sha256_of(crate / name) != digest]
+    if changed:
+        raise ContractError(f"{crate / changed[0]} changed while it was judged: verify again")
+    files = [Artifact.of(crate / file.name, file.role) for file in draft.files]
+    files.append(Artifact.of(crate / PARITY, "parity"))
+    manifest = _with_files(replace(draft, parity=report.runtimes), files)
+    write_whole(crate / MANIFEST, manifest.dump())
+    write_whole(crate / SUMS, manifest.sums())
+    with writing(crate):
+        (crate / DRAFT).unlink()
+    return manifest
+
+
+def open_sealed(crate: Path) -> Manifest:
+    """Return the manifest of a crate that is sealed, green and unchanged since.
+
+    Raises:
+        ContractError: If it is not sealed, or a file is missing, foreign or changed.
+        ParityError: If its parity is not green.
+    """
+    if not (crate / SUMS).exists():
+        raise ContractError(f"{crate} is not sealed: run 'torchcrate verify {crate}'")
+    manifest = _manifest(crate / MANIFEST)
+    with reading(crate / SUMS):
+        sums = (crate / SUMS).read_bytes()
+    if sums != manifest.sums():
+        raise ContractError(f"{crate / SUMS} is not that of {MANIFEST}: verify the crate again")
+    for file in manifest.files:
+        path = crate / file.name
+        if not path.is_file():
+            raise ContractError(f"{path} is missing: export and verify the crate again")
+        if path.stat().st_size != file.size or sha256_of(path) != file.sha256:
+            raise ContractError(f"{path} changed since the crate was sealed: verify it again")
+    _require_green(crate, manifest)
+    return manifest
+
+
+def _require_green(crate: Path, manifest: Manifest) -> None:
+    report = Report.parse((crate / PARITY).read_bytes())
+    judged = {file.name: file.sha256 for file in manifest.files}
+    if report.judged.items() - judged.items():
+        raise ParityError(f"{crate / PARITY} judged other files than these: verify the crate again")
+    if not report.passed or report.runtimes != manifest.parity:
+        raise ParityError(f"{crate / PARITY} is not green: such a crate cannot be published")
+
+
+def _manifest(path: Path) -> Manifest:
+    if not path.is_file():
+        raise ContractError(f"{path.parent} is no crate: make one with 'torchcrate export'")
+    with reading(path):
+        if path.stat().st_size > _LARGEST:
+            raise ContractError(f"{path} is larger than {_LARGEST} bytes, no manifest is")
+        return Manifest.parse(path.read_bytes())
+
+
+def _with_files(manifest: Manifest, files: Iterable[Artifact]) -> Manifest:
+    ordered = tuple(sorted(files, key=lambda file: file.name))
+    return replace(manifest, files=ordered, content=content_digest(ordered))

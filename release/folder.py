@@ -1,0 +1,118 @@
+"""A registry in a plain folder: ROOT/NAME/VERSION/FILE, on a disk or a shared drive.
+
+A version is filled in a hidden folder and appears by one rename.
+"""
+
+import errno
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from torchcrate.errors import RegistryError
+from torchcrate.export.artifact import sha256_of
+from torchcrate.files import reading, writing
+from torchcrate.release.manifest import MANIFEST
+from torchcrate.release.registry import NotFoundError, Progress, Sink, TakenError, Upload, in_order
+from torchcrate.release.staging import flush_folder, staged
+
+_PIECE = 1 << 20
+
+
+class FolderRegistry:
+    """Versions under one folder; see `Registry` for what each method promises."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    @property
+    def where(self) -> str:
+        """The folder."""
+        return str(self._root)
+
+    def versions(self, name: str) -> tuple[str, ...]:
+        """Return the versions that hold a manifest, the oldest first by SemVer."""
+        if not self._root.is_dir():
+            raise NotFoundError(f"{self._root} is no registry: there is no such folder")
+        folder = self._root / name
+        if not folder.is_dir():
+            return ()
+        with reading(folder):
+            names = [path.name for path in folder.iterdir() if (path / MANIFEST).is_file()]
+        return in_order(names)
+
+    def published(self, name: str, version: str) -> bool:
+        """Return whether the version's folder holds a manifest."""
+        return (self._root / name / version / MANIFEST).is_file()
+
+    def fetch(self, name: str, version: str, file: str, sink: Sink) -> None:
+        """Copy a file of a published version into `sink`."""
+        path = self._root / name / version / file
+        if not path.is_file():
+            raise NotFoundError(f"{path} does not exist")
+        with reading(path):
+            source = path.open("rb")
+        with source:
+            while True:
+                with reading(path):
+                    piece = source.read(_PIECE)
+                if not piece:
+                    return
+                sink.write(piece)
+
+    @contextmanager
+    def draft(
+        self, name: str, version: str, on_progress: Progress, *, mend: bool = False
+    ) -> Iterator["FolderDraft"]:
+        """Begin a version in a hidden folder; what is not released vanishes."""
+        target = self._root / name / version
+        if mend:
+            raise RegistryError(f"{target} was damaged: remove the folder and publish again")
+        with writing(target), staged(target) as folder:
+            yield FolderDraft(folder, target, on_progress)
+
+
+class FolderDraft:
+    """A hidden folder that fills; see `Draft` for what each method promises."""
+
+    def __init__(self, folder: Path, target: Path, on_progress: Progress) -> None:
+        self._folder = folder
+        self._target = target
+        self._on_progress = on_progress
+
+    def held(self, file: str) -> str | None:
+        """Return None: what an earlier run left was never flushed, and is not trusted."""
+        return None
+
+    def add(self, upload: Upload) -> None:
+        """Copy a file and bring it to disk; what was read must be what the manifest states."""
+        digest = hashlib.sha256()
+        done = 0
+        with upload.open() as source, (self._folder / upload.name).open("xb") as copy:
+            self._on_progress(upload.name, 0, upload.size)
+            while piece := source.read(_PIECE):
+                copy.write(piece)
+                digest.update(piece)
+                done += len(piece)
+                self._on_progress(upload.name, done, upload.size)
+            copy.flush()
+            os.fsync(copy.fileno())
+        if digest.hexdigest() != upload.sha256:
+            raise RegistryError(f"{upload.name} changed while it was published: verify it again")
+
+    def release(self, manifest: Upload) -> None:
+        """Add the manifest and give the folder its name, if no other publisher was faster."""
+        self.add(manifest)
+        flush_folder(self._folder)
+        try:
+            self._folder.rename(self._target)  # takes the place of an empty folder only
+        except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                raise TakenError(f"{self._target} was published by another process") from error
+            raise
+        flush_folder(self._target.parent)
+
+    def listed(self, file_names: Iterable[str]) -> dict[str, str | None]:
+        """Return what stands now under the version's own name."""
+        return {name: sha256_of(self._target / name) for name in file_names}

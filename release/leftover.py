@@ -1,0 +1,54 @@
+"""What an earlier run left of a version, and whose evidence the finished version carries.
+
+A run on another machine makes the same content and other evidence, whose last
+digits differ between processors. A leftover with our content is finished with the
+evidence that is there, so that nothing has to be sent twice.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from torchcrate.errors import ContractError
+from torchcrate.release.manifest import Manifest
+from torchcrate.release.receive import receive_small
+from torchcrate.release.registry import Registry
+from torchcrate.verify.report import Report
+
+PARITY = "parity.json"
+
+
+def adopt(ours: Manifest, held: Mapping[str, str | None], registry: Registry) -> Manifest:
+    """Return the manifest to publish: ours, or ours with the evidence that is there already.
+
+    Args:
+        ours: The manifest of the crate to publish.
+        held: The sha256 that the registry holds by file name, None where it holds nothing.
+        registry: Where the leftover is.
+
+    Raises:
+        RegistryError: If the evidence that is there cannot be read.
+    """
+    found = {file: sha256 for file, sha256 in held.items() if sha256 is not None}
+    other = [file for file in ours.files if found.get(file.name, file.sha256) != file.sha256]
+    if not other or any(file.kind == "content" for file in other) or PARITY not in found:
+        return ours  # nothing to adopt, or nothing that says what it is evidence of
+    data = {
+        file.name: receive_small(registry, ours.name, ours.version, file.name) for file in other
+    }
+    files = tuple(
+        replace(file, size=len(data[file.name]), sha256=found[file.name])
+        if file.name in data
+        else file
+        for file in ours.files
+    )
+    try:
+        report = Report.parse(data.get(PARITY, b""))
+    except ContractError:
+        return ours
+    needed = {(file.name, file.sha256) for file in files if file.name in data} - {
+        (PARITY, found[PARITY])
+    }
+    judged = set(report.judged.items())
+    if not report.passed or not needed <= judged <= {(file.name, file.sha256) for file in files}:
+        return ours  # it is not of these bytes
+    return replace(ours, files=files, parity=report.runtimes)

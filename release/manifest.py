@@ -1,0 +1,143 @@
+"""The manifest: the typed value that says everything a consumer may rely on."""
+
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import semver
+
+from torchcrate.errors import ContractError, UsageError
+from torchcrate.export.artifact import Artifact
+from torchcrate.model.contract import Contract
+from torchcrate.verify.report import Parity
+
+MANIFEST = "manifest.json"
+SUMS = "SHA256SUMS"
+SCHEMA = "1.0"
+
+_NAME = re.compile(r"(?!\.)[A-Za-z0-9._-]+")  # GitLab's rule, less `+` and what climbs: `..`
+_FILE = re.compile(r"(?![~@.])[A-Za-z0-9._+~@-]+(?<![~@])")  # GitLab's for files, flat, not hidden
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Everything a consumer may rely on; `Manifest.parse(m.dump()) == m` holds.
+
+    Attributes:
+        name: Package name, one word of letters, digits, `.`, `_`, `-`.
+        version: SemVer without build metadata, as GitLab stores it.
+        contract: Inputs, outputs and labels.
+        metrics: What training reported, say {"accuracy": 0.993}; fractions, not percent.
+        tools: What made the models: torch, onnx, opset, ir.
+        minimum: The oldest runtimes that can load them, by name: libtorch, onnxruntime.
+        commit: git commit of the sources; empty outside a checkout.
+        content: The digest that decides whether two builds are the same version.
+        files: Every file but the manifest and the sums, sorted by name.
+        parity: One entry a runtime; empty until the crate was verified.
+        schema: Version of this format; another major number is another format.
+    """
+
+    name: str
+    version: str
+    contract: Contract
+    metrics: dict[str, float]
+    tools: dict[str, str]
+    minimum: dict[str, str]
+    commit: str
+    content: str
+    files: tuple[Artifact, ...]
+    parity: tuple[Parity, ...] = ()
+    schema: str = SCHEMA
+
+    def dump(self) -> bytes:
+        """Return the manifest as JSON, indented for people, ending in a newline."""
+        return msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"
+
+    @classmethod
+    def parse(cls, data: bytes) -> "Manifest":
+        """Read what `dump` wrote, and hold it to its own rules.
+
+        Raises:
+            ContractError: If it is not a manifest, is of a newer major schema, or
+                contradicts itself: bad or double file names, a digest that is not
+                the one of its files.
+        """
+        try:
+            schema = msgspec.json.decode(data, type=_Versioned).schema
+            if schema.split(".")[0] != SCHEMA.split(".")[0]:
+                raise ContractError(
+                    f"{MANIFEST} has schema {schema}, this torchcrate reads {SCHEMA}: "
+                    "upgrade torchcrate to read it"
+                )
+            manifest = msgspec.json.decode(data, type=cls)
+        except msgspec.DecodeError as error:
+            raise ContractError(f"{MANIFEST} is not a manifest: {error}") from error
+        manifest._check()
+        return manifest
+
+    def sums(self) -> bytes:
+        """Return the text of SHA256SUMS, as `sha256sum -c` reads it.
+
+        It lists every file of `files` and the manifest itself, `dump()` as it stands.
+        """
+        rows = [(file.sha256, file.name) for file in self.files]
+        rows.append((hashlib.sha256(self.dump()).hexdigest(), MANIFEST))
+        return "".join(f"{sha256}  {name}\n" for sha256, name in rows).encode()
+
+    def _check(self) -> None:
+        check_name(self.name)
+        check_version(self.version)
+        names = [file.name for file in self.files]
+        for file in self.files:
+            if not _FILE.fullmatch(file.name) or file.name in (MANIFEST, SUMS):
+                raise ContractError(f"{MANIFEST} lists {file.name!r}, which no crate may hold")
+            if not _SHA256.fullmatch(file.sha256) or file.size < 0:
+                raise ContractError(f"{MANIFEST} has no true size or sha256 for {file.name}")
+        if names != sorted(set(names)):
+            raise ContractError(f"{MANIFEST} lists a file twice, or not in order")
+        if self.content != content_digest(self.files):
+            raise ContractError(f"{MANIFEST} has a content digest that is not that of its files")
+
+
+@dataclass(frozen=True)
+class _Versioned:
+    schema: str
+
+
+def content_digest(files: Iterable[Artifact]) -> str:
+    """Return the sha256 over the `sha256  name` lines of the content files, sorted by name."""
+    lines = sorted(f"{f.name}\0{f.sha256}\n" for f in files if f.kind == "content")
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def check_name(name: str) -> str:
+    """Return `name` if the registry takes it as a package name.
+
+    Raises:
+        UsageError: If it does not.
+    """
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"{name!r} is not a package name: use letters, digits, '.', '_' and '-'")
+    return name
+
+
+def check_version(version: str) -> str:
+    """Return `version` if it is a SemVer that GitLab stores and every tool reads alike.
+
+    Raises:
+        UsageError: If it is not, or has build metadata (`+`, which release links refuse).
+    """
+    if not semver.Version.is_valid(version) or "+" in version:
+        raise UsageError(
+            f"{version!r} is not a version: use MAJOR.MINOR.PATCH or MAJOR.MINOR.PATCH-pre.N"
+        )
+    return version
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of manifest.json, as published in docs/manifest.schema.json."""
+    return msgspec.json.schema(Manifest)

@@ -1,0 +1,71 @@
+"""A published version comes into a folder: checked first, then all of it at once.
+
+What is pulled grows in a hidden folder beside the target, and only when every
+size and sha256 is right does it appear there; see `place` for what may stand there.
+"""
+
+import os
+from pathlib import Path
+
+from torchcrate.files import writing
+from torchcrate.release.manifest import MANIFEST, SUMS, Manifest
+from torchcrate.release.place import place
+from torchcrate.release.receive import Parcel, receive_manifest
+from torchcrate.release.registry import (
+    LATEST,
+    Progress,
+    Registry,
+    newest,
+    silent,
+    split_reference,
+)
+from torchcrate.release.staging import flush_folder, staged
+
+
+def pull(
+    reference: str,
+    registry: Registry,
+    out: Path,
+    on_progress: Progress = silent,
+    *,
+    pre: bool = False,
+) -> Manifest:
+    """Bring `NAME@VERSION` or `NAME@latest` into the folder `out`.
+
+    Args:
+        reference: What to pull; `latest` is the newest by SemVer.
+        registry: Where to pull from.
+        out: Where to; made if missing. An earlier pull there is replaced.
+        on_progress: Called while files arrive.
+        pre: Whether `latest` may be a pre-release.
+
+    Raises:
+        UsageError: If the reference is none.
+        NotFoundError: If there is no such version.
+        RegistryError: If anything that came is not what the manifest states.
+        FolderError: If `out` cannot be written, or holds files that would be lost.
+    """
+    name, version = split_reference(reference)
+    if version == LATEST:
+        version = newest(registry, name, pre=pre)
+    manifest, stated, sums = receive_manifest(registry, name, version)
+    target = out.resolve()
+    # A mount point cannot be renamed, and its neighbours are on another disk.
+    beside = target / "crate" if target.is_mount() else target
+    with writing(out), staged(beside) as folder:
+        for file in manifest.files:
+            with Parcel(folder / file.name, file, registry.where, on_progress) as parcel:
+                registry.fetch(name, version, file.name, parcel)
+                parcel.accept(os.fsync)
+        _write(folder / SUMS, sums)
+        _write(folder / MANIFEST, stated)
+        flush_folder(folder)
+        place(folder, target)
+    return manifest
+
+
+def _write(path: Path, data: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,154 @@
+"""What comes from a registry, judged before it is believed."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+from torchcrate.errors import CrateError, RegistryError
+from torchcrate.export.artifact import Artifact
+from torchcrate.release.manifest import MANIFEST, SUMS, Manifest
+from torchcrate.release.registry import NotFoundError, Progress, Registry
+
+_LARGEST = 16 * 2**20  # bytes of a manifest; a thousand files need a fifth of a mebibyte
+
+
+class DamagedError(RegistryError):
+    """A published manifest is not what its publisher sent, or not yet."""
+
+
+class Buffer:
+    """A `Sink` in memory, with an end."""
+
+    def __init__(self, what: str, limit: int) -> None:
+        self.data = bytearray()
+        self._what = what
+        self._limit = limit
+
+    @property
+    def received(self) -> int:
+        """How many bytes stand so far."""
+        return len(self.data)
+
+    def write(self, chunk: bytes) -> None:
+        """Append `chunk`, unless that passes the limit."""
+        if len(self.data) + len(chunk) > self._limit:
+            raise RegistryError(f"{self._what} has more than {self._limit} bytes, no such file has")
+        self.data += chunk
+
+    def restart(self) -> None:
+        """Forget what was received."""
+        self.data.clear()
+
+
+class Parcel:
+    """A `Sink` on disk for one file of a manifest: counted and hashed while it grows."""
+
+    def __init__(self, path: Path, file: Artifact, where: str, on_progress: Progress) -> None:
+        self._file = path.open("xb")
+        self._want = file
+        self._where = where
+        self._on_progress = on_progress
+        self._digest = hashlib.sha256()
+        self.received = 0
+
+    def write(self, chunk: bytes) -> None:
+        """Append `chunk`, unless the file grows larger than the manifest states."""
+        self.received += len(chunk)
+        if self.received > self._want.size:
+            raise RegistryError(self._wrong(f"more than {self._want.size} bytes"))
+        self._file.write(chunk)
+        self._digest.update(chunk)
+        self._on_progress(self._want.name, self.received, self._want.size)
+
+    def restart(self) -> None:
+        """Forget what was received."""
+        self._file.seek(0)
+        self._file.truncate()
+        self._digest = hashlib.sha256()
+        self.received = 0
+
+    def accept(self, flush: Callable[[int], None]) -> None:
+        """Hold what came to the manifest, and bring it to disk.
+
+        Raises:
+            RegistryError: If the size or the sha256 is not the one stated.
+        """
+        if self.received != self._want.size:
+            raise RegistryError(self._wrong(f"{self.received} bytes, not {self._want.size}"))
+        found = self._digest.hexdigest()
+        if found != self._want.sha256:
+            raise RegistryError(self._wrong(f"sha256 {found}, not {self._want.sha256}"))
+        self._file.flush()
+        flush(self._file.fileno())
+
+    def __enter__(self) -> "Parcel":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._file.close()
+
+    def _wrong(self, what: str) -> str:
+        return f"{self._where} sent {self._want.name} with {what}: nothing of it was kept"
+
+
+def receive_manifest(registry: Registry, name: str, version: str) -> tuple[Manifest, bytes, bytes]:
+    """Return a published manifest, its bytes and those of SHA256SUMS, which must agree.
+
+    Raises:
+        NotFoundError: If the version is not published: it has no manifest.
+        DamagedError: If manifest and sums are damaged, or disagree.
+        RegistryError: If they cannot be had, or belong to another version.
+    """
+    what = f"{name} {version} in {registry.where}"
+    try:
+        data = receive_small(registry, name, version, MANIFEST)
+    except NotFoundError as error:
+        raise NotFoundError(f"{what} is not published: {error}") from error
+    try:
+        manifest = Manifest.parse(data)
+    except CrateError as error:
+        raise DamagedError(f"{what}: {error}") from error
+    if (manifest.name, manifest.version) != (name, version):
+        raise RegistryError(
+            f"{what} has the manifest of {manifest.name} {manifest.version}: do not use it"
+        )
+    try:
+        sums = receive_small(registry, name, version, SUMS)
+    except NotFoundError as error:
+        raise DamagedError(f"{what} has lost its {SUMS}: {error}") from error
+    stated = {file.name: file.sha256 for file in manifest.files}
+    stated[MANIFEST] = hashlib.sha256(data).hexdigest()
+    if read_sums(sums) != stated:
+        raise DamagedError(
+            f"{what}: {SUMS} and {MANIFEST} disagree; another publisher may be at work, try again"
+        )
+    return manifest, data, sums
+
+
+def read_sums(data: bytes) -> dict[str, str] | None:
+    """Return the sha256 by file name that a SHA256SUMS states; None if it is none."""
+    found: dict[str, str] = {}
+    for line in data.decode(errors="replace").splitlines():
+        digest, gap, name = line.partition("  ")
+        if not gap or name in found:
+            return None
+        found[name] = digest
+    return found
+
+
+def receive_small(registry: Registry, name: str, version: str, file: str) -> bytes:
+    """Return the bytes of a small file, published or hidden.
+
+    Raises:
+        NotFoundError: If there is no such file.
+        RegistryError: If it is not small, or cannot be had.
+    """
+    sink = Buffer(f"{file} of {name} {version}", _LARGEST)
+    registry.fetch(name, version, file, sink)
+    return bytes(sink.data)

@@ -1,0 +1,231 @@
+"""What a registry can do, which one an address means, and which version `latest` is.
+
+A registry keeps files under a name and a version. Readers see a version whole
+or not at all; a `Draft` is a version on its way that no reader sees yet.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+import semver
+
+from torchcrate.errors import RegistryError, UsageError
+from torchcrate.export.artifact import Artifact
+from torchcrate.release.manifest import check_name, check_version
+
+LATEST = "latest"
+
+Progress = Callable[[str, int, int], None]
+"""Called with a file's name, the bytes moved so far and the bytes in all."""
+
+Notice = Callable[[str], None]
+"""Called with one line for people, say about a retry."""
+
+
+def silent(*_: object) -> None:
+    """Say nothing; the default for `Progress` and `Notice`."""
+
+
+class NotFoundError(RegistryError):
+    """The registry has no such name, version or file."""
+
+
+class Sink(Protocol):
+    """Where the bytes of a download go."""
+
+    @property
+    def received(self) -> int:
+        """How many bytes stand so far."""
+
+    def write(self, chunk: bytes) -> None:
+        """Append `chunk`.
+
+        Raises:
+            RegistryError: If that is more than was expected.
+        """
+
+    def restart(self) -> None:
+        """Forget what was received: the sender begins again."""
+
+
+@dataclass(frozen=True)
+class Upload:
+    """The bytes of one file on their way to a registry.
+
+    Attributes:
+        name: Flat file name in the registry.
+        size: Bytes.
+        sha256: Lower-case hexadecimal digest of those bytes.
+        open: Opens them from the start; called again for each try.
+    """
+
+    name: str
+    size: int
+    sha256: str
+    open: Callable[[], BinaryIO]
+
+    @classmethod
+    def of_file(cls, path: Path, file: Artifact) -> "Upload":
+        """Take the file at `path`, which the manifest states as `file`."""
+        return cls(file.name, file.size, file.sha256, lambda: path.open("rb"))
+
+    @classmethod
+    def of_bytes(cls, name: str, data: bytes, sha256: str) -> "Upload":
+        """Take `data`, already in memory."""
+        return cls(name, len(data), sha256, lambda: BytesIO(data))
+
+
+class Draft(Protocol):
+    """A version on its way: no reader sees it before `release`."""
+
+    def held(self, file: str) -> str | None:
+        """Return the sha256 that the registry holds under this file name, or None."""
+
+    def add(self, upload: Upload) -> None:
+        """Store one file and prove by its sha256 that it arrived whole.
+
+        Raises:
+            RegistryError: If it was refused, or arrived damaged.
+        """
+
+    def release(self, manifest: Upload) -> None:
+        """Store the manifest and show the version to readers, in one step.
+
+        After it, `add` replaces a file of the version that readers see.
+
+        Raises:
+            TakenError: If another publisher released this version meanwhile.
+            RegistryError: If the manifest was refused, or arrived damaged.
+        """
+
+    def listed(self, file_names: Iterable[str]) -> dict[str, str | None]:
+        """Return the sha256 that readers get for each of these files, after `release`."""
+
+
+class TakenError(RegistryError):
+    """Another publisher released the version first; compare with what stands."""
+
+
+class Registry(Protocol):
+    """A place that versions are published to and pulled from."""
+
+    @property
+    def where(self) -> str:
+        """Its address, for people; holds no secret."""
+
+    def versions(self, name: str) -> tuple[str, ...]:
+        """Return the published versions of `name`, the oldest first by SemVer.
+
+        Raises:
+            RegistryError: If the registry cannot be listed.
+        """
+
+    def published(self, name: str, version: str) -> bool:
+        """Return whether readers see this version."""
+
+    def fetch(self, name: str, version: str, file: str, sink: Sink) -> None:
+        """Send the bytes of one file to `sink`; the caller judges them.
+
+        Raises:
+            NotFoundError: If there is no such file.
+            RegistryError: If it cannot be had.
+        """
+
+    def draft(
+        self, name: str, version: str, on_progress: Progress, *, mend: bool = False
+    ) -> AbstractContextManager[Draft]:
+        """Begin, or take up again, a version that is not published yet.
+
+        Args:
+            name: Package name.
+            version: SemVer.
+            on_progress: Called while files are sent.
+            mend: The version is published but damaged; what is added covers the damage.
+
+        Raises:
+            RegistryError: If this registry cannot mend.
+        """
+
+
+@contextmanager
+def open_registry(
+    address: str | None,
+    env: Mapping[str, str],
+    *,
+    allow_http: bool = False,
+    on_notice: Notice = silent,
+) -> Iterator[Registry]:
+    """Give the registry that `address` means; its connections close with the block.
+
+    Args:
+        address: A folder, the URL of a GitLab project or of its API, or None for
+            the project whose CI job runs this.
+        env: The environment, for GitLab's addresses and tokens.
+        allow_http: Send tokens without encryption to a host that is not this machine.
+        on_notice: Called with one line for each retry.
+
+    Raises:
+        UsageError: If the address means no registry.
+    """
+    # Here and not above: a folder needs no HTTP client, which takes long to import.
+    if address is None or "://" in address:
+        from torchcrate.release.gitlab import GitLabRegistry
+        from torchcrate.release.settings import Settings
+
+        settings = Settings.from_env(address, env, allow_http=allow_http)
+        with closing(GitLabRegistry(settings, on_notice)) as registry:
+            yield registry
+        return
+    if not address:
+        raise UsageError("the registry's address is empty: give a folder or a GitLab project URL")
+    from torchcrate.release.folder import FolderRegistry
+
+    yield FolderRegistry(Path(address))
+
+
+def split_reference(reference: str) -> tuple[str, str]:
+    """Return the name and the version of `NAME@VERSION`; the version may be "latest".
+
+    Raises:
+        UsageError: If it is not of that form.
+    """
+    name, at, version = reference.partition("@")
+    if not at:
+        raise UsageError(f"{reference!r} names no version: write NAME@VERSION or NAME@{LATEST}")
+    return check_name(name), version if version == LATEST else check_version(version)
+
+
+def in_order(versions: Iterable[str]) -> tuple[str, ...]:
+    """Return `versions` by SemVer, the oldest first, less what is no version of ours."""
+    ours = {version for version in versions if _is_ours(version)}
+    return tuple(sorted(ours, key=semver.Version.parse))
+
+
+def newest(registry: Registry, name: str, *, pre: bool = False) -> str:
+    """Return the newest published version of `name`; a pre-release only if `pre`.
+
+    Raises:
+        NotFoundError: If nothing is published, or pre-releases only and `pre` is false.
+    """
+    every = registry.versions(name)
+    if not every:
+        raise NotFoundError(f"{registry.where} has no published version of {name}")
+    wanted = [version for version in every if pre or not semver.Version.parse(version).prerelease]
+    if not wanted:
+        raise NotFoundError(
+            f"{registry.where} has only pre-releases of {name}, the newest is {every[-1]}: "
+            f"name it, {name}@{every[-1]}, or allow pre-releases"
+        )
+    return wanted[-1]
+
+
+def _is_ours(version: str) -> bool:
+    try:
+        check_version(version)
+    except UsageError:
+        return False
+    return True

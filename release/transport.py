@@ -1,0 +1,247 @@
+"""HTTP as a registry needs it: bounded, retried, checked, and silent about tokens.
+
+Every call has a timeout. Redirects are followed by hand, and credentials never
+leave the origin that they were given for.
+"""
+
+import ipaddress
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO, TypeVar
+
+import httpx
+
+from torchcrate.errors import RegistryError
+from torchcrate.release.registry import NotFoundError, Notice
+from torchcrate.release.retry import PassingError, Patience, persist, seconds_after
+
+T = TypeVar("T")
+
+_PIECE = 1 << 20
+_ANSWER_LIMIT = 16 << 20  # a page of 100 packages is far below; more is no answer to us
+_TEXT_LIMIT = 200
+_HOPS = 5
+_PASSES = frozenset({408, 425, 429, 500, 502, 503, 504, *range(520, 530)})
+
+
+@dataclass(frozen=True)
+class Credential:
+    """A token and the header that GitLab reads it from; the token is never shown."""
+
+    header: str
+    token: str = field(repr=False)
+
+
+class RefusedError(RegistryError):
+    """The server answered, and said no."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A whole answer, held in memory."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self, url: str) -> Any:
+        """Return the body as JSON.
+
+        Raises:
+            PassingError: If it is none; proxies put their own pages in the way.
+        """
+        try:
+            return json.loads(self.body)
+        except ValueError as error:
+            raise PassingError(
+                f"{url} answered {self.status} with something that is not JSON"
+            ) from error
+
+
+class Transport:
+    """Requests to one origin, with one credential."""
+
+    def __init__(
+        self, base: str, credential: Credential | None, patience: Patience, on_notice: Notice
+    ) -> None:
+        self._origin = _origin(httpx.URL(base))
+        self._credential = credential
+        self._patience = patience
+        self._on_notice = on_notice
+        self._client = httpx.Client(
+            follow_redirects=False,
+            timeout=httpx.Timeout(patience.silence, connect=patience.connect),
+            # A proxy of the environment can reach other hosts, never this machine.
+            trust_env=not is_loopback(base),
+            headers={"User-Agent": "torchcrate", "Accept-Encoding": "identity"},
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def persist(self, attempt: Callable[[bool], T]) -> T:
+        """Return what `attempt` returns; see `retry.persist`."""
+        return persist(attempt, self._patience, self._on_notice)
+
+    def ask(
+        self,
+        method: str,
+        url: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        body: BinaryIO | Iterator[bytes] | None = None,
+        size: int = 0,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Send one request, once, and return its whole answer.
+
+        Raises:
+            NotFoundError: If the answer is 404.
+            RefusedError: If the server says no.
+            PassingError: If the failure may pass; whether it was carried out is then unknown.
+        """
+        sent = {**(headers or {}), **({"Content-Length": str(size)} if body is not None else {})}
+        with self._open(method, url, params, sent, body) as response:
+            pieces = bytearray()
+            for piece in response.iter_raw(_PIECE):
+                pieces += piece
+                if len(pieces) > _ANSWER_LIMIT:
+                    raise RegistryError(f"{url} answered with more than {_ANSWER_LIMIT} bytes")
+            return Answer(response.status_code, response.headers, bytes(pieces))
+
+    @contextmanager
+    def stream(self, url: str, start: int) -> Iterator[tuple[bool, Iterator[bytes]]]:
+        """GET `url` from byte `start`; give whether it goes on from there, and the pieces.
+
+        Raises:
+            As `ask`, also while the pieces are read.
+        """
+        headers = {"Range": f"bytes={start}-"} if start else {}
+        with self._open("GET", url, None, headers, None) as response:
+            goes_on = response.status_code == 206 and response.headers.get(
+                "Content-Range", ""
+            ).startswith(f"bytes {start}-")
+            # Pieces as they arrive: a collected one would be lost when the connection breaks.
+            yield goes_on, response.iter_raw()
+
+    @contextmanager
+    def _open(
+        self,
+        method: str,
+        url: str,
+        params: Mapping[str, str] | None,
+        headers: Mapping[str, str],
+        body: BinaryIO | Iterator[bytes] | None,
+    ) -> Iterator[httpx.Response]:
+        """Send a request and give its answer, its body unread, redirects followed."""
+        target = httpx.URL(url, params=params) if params else httpx.URL(url)
+        try:
+            for _ in range(_HOPS):
+                request = self._client.build_request(
+                    method, target, headers={**headers, **self._secrets(target)}, content=body
+                )
+                response = self._client.send(request, stream=True)
+                try:
+                    if not response.is_redirect:
+                        self._judge(response)
+                        yield response
+                        return
+                    if method not in ("GET", "HEAD"):
+                        raise RefusedError(self._moved(response, target), response.status_code)
+                    target = self._next(response, target)
+                finally:
+                    response.close()
+            raise RegistryError(f"{url} redirects more than {_HOPS} times")
+        except httpx.TransportError as error:
+            reason = str(error).lower() or type(error).__name__.lower()
+            raise PassingError(
+                f"{_plain(target)} cannot be reached: {self._scrub(reason)}"
+            ) from error
+        except (httpx.InvalidURL, httpx.StreamError) as error:
+            raise RegistryError(f"{url}: {str(error).lower()}") from error
+
+    def _secrets(self, target: httpx.URL) -> dict[str, str]:
+        """Return the credential's header for the registry's own origin, and for no other."""
+        if self._credential is None or _origin(target) != self._origin:
+            return {}
+        return {self._credential.header: self._credential.token}
+
+    def _next(self, response: httpx.Response, target: httpx.URL) -> httpx.URL:
+        """Return where a redirect leads; never from https to http on another machine."""
+        following = target.join(response.headers["Location"])
+        plain = following.scheme != "https" and not is_loopback(str(following))
+        if following.scheme not in ("http", "https") or (plain and target.scheme == "https"):
+            raise RegistryError(f"{_plain(target)} redirects to {_plain(following)}, not to https")
+        return following
+
+    def _moved(self, response: httpx.Response, target: httpx.URL) -> str:
+        there = _plain(target.join(response.headers["Location"]))
+        return f"{_plain(target)} has moved to {there}: use the address it has now"
+
+    def _judge(self, response: httpx.Response) -> None:
+        """Raise what an answer other than success means."""
+        status = response.status_code
+        if response.is_success:
+            return
+        said = self._said(response)
+        message = (
+            f"{response.request.method} {_plain(response.request.url)} answered {status}{said}"
+        )
+        if status in _PASSES or (status == 409 and "resource lock" in said.lower()):
+            raise PassingError(message, after=seconds_after(response.headers.get("Retry-After")))
+        if status == 404:
+            raise NotFoundError(message)
+        raise RefusedError(message, status)
+
+    def _said(self, response: httpx.Response) -> str:
+        """Return the server's reason as one short line, if it gave one that people can read."""
+        body = b""
+        try:
+            for piece in response.iter_raw(_PIECE):
+                body += piece
+                if len(body) > _PIECE:
+                    break
+        except httpx.HTTPError:
+            return ""  # the status says enough
+        text = body.decode(errors="replace")
+        if "html" in response.headers.get("Content-Type", "") or text.lstrip().startswith("<"):
+            return " with a web page, not an answer of GitLab's"
+        try:
+            found = json.loads(text)
+        except ValueError:
+            found = text
+        if isinstance(found, dict):
+            found = found.get("message") or found.get("error") or ""
+        if isinstance(found, list):
+            found = "; ".join(map(str, found))
+        line = " ".join(str(found).split())
+        return f": {self._scrub(line)[:_TEXT_LIMIT]}" if line else ""
+
+    def _scrub(self, text: str) -> str:
+        """Return `text` without the token, should the other side repeat it."""
+        return text.replace(self._credential.token, "[token]") if self._credential else text
+
+
+def is_loopback(url: str) -> bool:
+    """Return whether `url` names this very machine."""
+    host = httpx.URL(url).host
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
+    return url.scheme, url.host, url.port or {"http": 80, "https": 443}.get(url.scheme)
+
+
+def _plain(url: httpx.URL) -> str:
+    """Return `url` without its query, where signatures are, and without a password."""
+    return str(url.copy_with(query=None, userinfo=b"", fragment=None))

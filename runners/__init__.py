@@ -1,0 +1,1 @@
+"""The programs that ship; copied into crates, never imported as a package."""

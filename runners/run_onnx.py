@@ -1,0 +1,41 @@
+"""Answer with a crate's model.onnx in ONNX Runtime, without torch."""
+
+import json
+import sys
+from pathlib import Path
+
+from command import RUNNER, RunError, Model, main
+
+MODEL = "model.onnx"
+
+
+def load(crate: Path) -> Model:
+    """Load the crate's model.
+
+    Raises:
+        RunError: If ONNX Runtime is not installed, or the file is missing or refused.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise RunError(
+            RUNNER, "onnxruntime is not installed: pip install -r requirements-onnx.txt"
+        ) from error
+    path = crate / MODEL
+    if not path.is_file():
+        raise RunError(RUNNER, f"{path} does not exist: --crate names the folder of a crate")
+    try:
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        contract = json.loads(session.get_modelmeta().custom_metadata_map["contract"])
+    except Exception as error:  # ONNX Runtime's own exceptions share no base but this
+        reason = str(error).split("\n")[0]
+        raise RunError(
+            RUNNER, f"ONNX Runtime {onnxruntime.__version__} refused {path}: {reason}"
+        ) from error
+    names = [spec["name"] for spec in contract["inputs"]]
+    answers = [spec["name"] for spec in contract["outputs"]]
+    return Model(contract, lambda given: session.run(answers, dict(zip(names, given, strict=True))))
+
+
+if __name__ == "__main__":
+    sys.exit(main("onnx", load))

@@ -1,0 +1,51 @@
+"""Answer with a crate's model.pt, a TorchScript archive, in Python."""
+
+import json
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+from command import RUNNER, Array, RunError, Model, main
+
+MODEL = "model.pt"
+CONTRACT = "contract.json"  # the extra file inside it
+
+
+def load(crate: Path) -> Model:
+    """Load the crate's model.
+
+    Raises:
+        RunError: If torch is not installed, or the file is missing or refused.
+    """
+    try:
+        import torch
+    except ImportError as error:
+        raise RunError(
+            RUNNER, "torch is not installed: pip install -r requirements-torchscript.txt"
+        ) from error
+    path = crate / MODEL
+    if not path.is_file():
+        raise RunError(RUNNER, f"{path} does not exist: --crate names the folder of a crate")
+    extra = {CONTRACT: b""}
+    try:
+        with warnings.catch_warnings():  # TorchScript is deprecated and what LibTorch loads
+            warnings.filterwarnings("ignore", r"`torch\.jit\.load` is deprecated")
+            module = torch.jit.load(path, "cpu", extra)
+        contract = json.loads(extra[CONTRACT])
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).split("\n")[0]
+        raise RunError(RUNNER, f"torch {torch.__version__} refused {path}: {reason}") from error
+
+    @torch.inference_mode()
+    def run(given: Sequence[Array]) -> Sequence[Array]:
+        answers = module(*map(torch.from_numpy, given))
+        return [
+            answer.numpy() for answer in (answers if isinstance(answers, tuple) else (answers,))
+        ]
+
+    return Model(contract, run)
+
+
+if __name__ == "__main__":
+    sys.exit(main("torchscript", load))

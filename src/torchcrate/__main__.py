@@ -1,0 +1,5 @@
+"""`python -m torchcrate` is `torchcrate`."""
+
+from torchcrate.cli import main
+
+main()

@@ -1,0 +1,82 @@
+"""What several rooms' tests share: one exported crate, one sealed crate, the data if present."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def torchcrate() -> Callable[..., "subprocess.CompletedProcess[str]"]:
+    """Run the installed command as a person does, in any folder."""
+
+    def run(
+        *arguments: str | Path, cwd: Path = ROOT, **env: str
+    ) -> "subprocess.CompletedProcess[str]":
+        program = Path(sys.executable).with_name("torchcrate")
+        return subprocess.run(
+            [program, *map(str, arguments)],
+            cwd=cwd,
+            env={**os.environ, **env},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def drafted(
+    tmp_path_factory: pytest.TempPathFactory,
+    torchcrate: Callable[..., "subprocess.CompletedProcess[str]"],
+) -> Path:
+    """A crate as export leaves it; copy it before changing it."""
+    out = tmp_path_factory.mktemp("drafted") / "crate"
+    done = torchcrate("export", "--out", out)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+@pytest.fixture(scope="session")
+def sealed(
+    tmp_path_factory: pytest.TempPathFactory,
+    drafted: Path,
+    torchcrate: Callable[..., "subprocess.CompletedProcess[str]"],
+) -> Path:
+    """A crate as verify leaves it, judged on all inputs but MNIST; copy it before changing it."""
+    crate = tmp_path_factory.mktemp("sealed") / "crate"
+    shutil.copytree(drafted, crate)
+    done = torchcrate("verify", crate, MNIST_DIR="")
+    assert done.returncode == 0, done.stderr
+    return crate
+
+
+@pytest.fixture(scope="session")
+def libtorch(sealed: Path) -> Path:
+    """The C++ program that verify built from the crate's sources."""
+    return ROOT / "build" / "cpp" / "run_libtorch"
+
+
+@pytest.fixture(scope="session")
+def mnist_dir() -> Path:
+    """Where the MNIST files lie; the one thing for whose lack a test may be skipped."""
+    folder = Path(os.environ.get("MNIST_DIR") or ROOT / "data")
+    if not (folder / "MNIST" / "raw").is_dir():
+        pytest.skip("MNIST is not there: set MNIST_DIR")
+    return folder
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail a run that skipped something although MNIST_DIR holds the data."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    data = Path(os.environ.get("MNIST_DIR", "no such folder"), "MNIST/raw")
+    if reporter is not None and reporter.stats.get("skipped") and data.is_dir():
+        reporter.write_line(f"\nskipped although {data} is there: a failure", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

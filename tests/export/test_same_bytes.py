@@ -1,0 +1,144 @@
+"""The same checkpoint gives the same bytes in any folder, process, hash seed and user."""
+
+import io
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import onnx
+import pytest
+import torch
+from torch import nn
+
+from torchcrate.export import canonical
+from torchcrate.export.artifact import sha256_of
+from torchcrate.export.to_onnx import to_onnx
+from torchcrate.export.to_torchscript import to_torchscript
+from torchcrate.model.checkpoint import load
+from torchcrate.model.contract import DIGITS
+from torchcrate.model.spec import MNIST
+
+MODELS = ("model.pth", "model.pt", "model.onnx")
+
+
+def content(crate: Path) -> dict[str, str]:
+    return {path.name: sha256_of(path) for path in crate.iterdir() if path.name != "draft.json"}
+
+
+def test_another_folder_user_and_hash_seed_give_the_same_bytes(
+    drafted: Path, tmp_path: Path, torchcrate: Callable[..., "subprocess.CompletedProcess[str]"]
+) -> None:
+    checkpoint = tmp_path / "elsewhere" / "weights.pth"
+    checkpoint.parent.mkdir()
+    shutil.copyfile(MNIST.checkpoint, checkpoint)
+
+    done = torchcrate(
+        *("export", "--checkpoint", checkpoint, "--out", "crate", "--version", VERSION),
+        cwd=checkpoint.parent,
+        PYTHONHASHSEED="12345",
+        USER="somebody",
+        LOGNAME="somebody",
+        HOME=str(tmp_path),
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert content(checkpoint.parent / "crate") == content(drafted)
+
+
+VERSION = (Path(__file__).parents[2] / "VERSION").read_text().strip()
+
+
+class Other(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.float().mean((1, 2, 3))
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+def test_other_networks_exported_before_in_the_process_change_nothing(drafted: Path) -> None:
+    for _ in range(3):
+        torch.jit.script(nn.Sequential(Other()).eval())
+        to_torchscript(nn.Sequential(Other()).eval(), DIGITS)
+    module = load()
+
+    script, graph = to_torchscript(module, DIGITS), to_onnx(module, DIGITS)
+
+    assert script == (drafted / "model.pt").read_bytes()
+    assert graph == (drafted / "model.onnx").read_bytes()
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+def test_without_canonical_bytes_they_would_differ() -> None:
+    """Shows that the test above can fail: torch's own bytes change within one process."""
+
+    def bare() -> bytes:
+        buffer = io.BytesIO()
+        torch.jit.save(torch.jit.freeze(torch.jit.script(load())), buffer)
+        return buffer.getvalue()
+
+    first, second = bare(), bare()
+
+    assert first != second
+    assert canonical.archive(first) == canonical.archive(second)
+
+
+LEAK = re.compile(
+    rb"(?:/\w+)*/(?:site-packages|model|export|torchcrate)/\w+\.py|def forward\(|Traceback"
+)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_no_path_user_or_source_line_of_the_machine_is_in_a_model(drafted: Path, name: str) -> None:
+    data = (drafted / name).read_bytes()
+    if zipfile.is_zipfile(io.BytesIO(data)):
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            names = archive.namelist()
+            data = b"\n".join(archive.read(each) for each in names) + "\n".join(names).encode()
+            data = data.replace(b"def forward(self: __torch__", b"")  # TorchScript's own code
+
+    secrets = (Path.home(), Path.cwd(), sys.prefix, Path(__file__).parents[2])
+
+    assert not LEAK.findall(data)
+    for secret in secrets:
+        assert len(str(secret)) < 3 or os.fsencode(secret) not in data
+
+
+def test_torch_alone_would_leak_paths() -> None:
+    """Shows that the test above can fail."""
+    program = torch.onnx.export(
+        load(),
+        (torch.zeros(2, 1, 28, 28, dtype=torch.uint8),),
+        external_data=False,
+        verbose=False,
+    )
+
+    assert program is not None
+    assert LEAK.search(program.model_proto.SerializeToString())
+
+
+test_torch_alone_would_leak_paths = pytest.mark.filterwarnings("ignore")(
+    test_torch_alone_would_leak_paths
+)
+
+
+def test_the_onnx_model_states_no_local_suffix_and_no_notes(drafted: Path) -> None:
+    model = onnx.load(drafted / "model.onnx")
+
+    assert re.fullmatch(r"[\d.]+", model.producer_version)
+    assert not any(node.metadata_props or node.doc_string for node in model.graph.node)
+
+
+@pytest.mark.parametrize("number", [1, 12, 345])
+def test_class_names_are_numbered_from_the_archive_alone(number: int) -> None:
+    def archive(first: int) -> bytes:
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as target:
+            code = f"___torch_mangle_{first + 7}.B"
+            target.writestr(f"x/code/a.___torch_mangle_{first}.py", code)
+        return canonical.archive(buffer.getvalue())
+
+    assert archive(number) == archive(0)

@@ -1,0 +1,47 @@
+"""The samples are small, grey, one for each digit, and taken from the committed drawings."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from torchcrate.model.samples import DRAWINGS, drawings, patterns
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_each_digit_has_a_sample() -> None:
+    assert [name[0] for name in drawings()] == list("0123456789")
+
+
+def test_every_sample_is_one_of_the_committed_drawings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "runners"))
+    from images import read_grey
+
+    shapes = {pixels.shape[2:] for pixels in drawings().values()}
+    drawn = [read_grey(path) for path in (ROOT / "tests" / "drawings").glob("*.png")]
+    alike = [pixels for pixels in drawn if pixels.shape in shapes]
+    sys.modules.pop("images")
+
+    for name, sample in drawings().items():
+        assert any(np.array_equal(sample[0, 0], pixels) for pixels in alike), name
+
+
+def test_a_colour_png_among_the_samples_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.new("RGB", (4, 4)).save(tmp_path / "0-colour.png")
+    monkeypatch.setattr("torchcrate.model.samples.DRAWINGS", tmp_path)
+
+    with pytest.raises(ValueError, match="eight-bit grey"):
+        drawings()
+
+
+def test_patterns_come_from_a_seed() -> None:
+    first, second = patterns(2, 20, 20), patterns(2, 20, 20)
+
+    assert all(np.array_equal(first[name], second[name]) for name in first)
+    assert {"black", "white", "noise", "ties"} <= set(first)
+    assert len(list(DRAWINGS.glob("*.png"))) == 10

@@ -1,0 +1,81 @@
+"""Training is seeded, leaves whole checkpoints only, and says what it misses."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from torchcrate.errors import FolderError
+from torchcrate.export.artifact import sha256_of
+from torchcrate.model import mnist
+from torchcrate.model.checkpoint import load
+from torchcrate.model.train import Epoch, Settings, train
+
+SHORT = Settings(epochs=1, validation=57_000)
+
+
+@pytest.fixture(scope="module")
+def trained(mnist_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("trained") / "net.pth"
+    train(mnist_dir, out, SHORT)
+    return out
+
+
+def test_the_same_seed_gives_the_same_bytes(trained: Path, mnist_dir: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again.pth"
+
+    record = train(mnist_dir, again, SHORT)
+
+    assert sha256_of(again) == sha256_of(trained) == record.sha256
+
+
+def test_another_seed_gives_other_bytes(trained: Path, mnist_dir: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.pth"
+
+    train(mnist_dir, other, Settings(epochs=1, validation=57_000, seed=2))
+
+    assert sha256_of(other) != sha256_of(trained)
+
+
+def test_each_epoch_is_told(mnist_dir: Path, tmp_path: Path) -> None:
+    told: list[Epoch] = []
+
+    train(
+        mnist_dir, tmp_path / "net.pth", Settings(epochs=2, validation=57_000), on_epoch=told.append
+    )
+
+    assert [epoch.number for epoch in told] == [1, 2]
+    assert told[1].loss < told[0].loss
+
+
+def test_an_interrupted_run_leaves_the_last_good_checkpoint(
+    mnist_dir: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "net.pth"
+    command = [Path(sys.executable).with_name("torchcrate"), "train", "--data-dir", mnist_dir]
+    with subprocess.Popen([*command, "--out", out], stderr=subprocess.PIPE, text=True) as running:
+        deadline = time.monotonic() + 300
+        while not out.exists() and running.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        running.send_signal(signal.SIGINT)
+        _, said = running.communicate(timeout=60)
+
+    assert running.returncode == 130
+    assert "Traceback" not in said
+    assert load(out)
+    assert [path.name for path in tmp_path.iterdir()] == ["net.pth"]
+
+
+def test_missing_data_names_the_four_files_and_their_place(
+    tmp_path: Path, torchcrate: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    with pytest.raises(FolderError) as caught:
+        mnist.load(tmp_path, train=True)
+
+    for name in mnist.FILES:
+        assert name in str(caught.value)
+    assert str(tmp_path / "MNIST" / "raw") in str(caught.value)

@@ -1,0 +1,147 @@
+"""A checkout as a GitLab runner gets it, a registry, and gitlab-ci-local to run the pipeline."""
+
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+RUNNER = ROOT / "build/node/node_modules/.bin/gitlab-ci-local"
+SERVER = ROOT / "tests/release/gitlab_server.py"
+JOB_TOKEN = "glcbt-job"
+
+# Variables of GitLab's that gitlab-ci-local warns about when a test sets them, as GitLab would.
+SET_BY_GITLAB = "CI_API_V4_URL,CI_PROJECT_ID,CI_JOB_TOKEN,CI_COMMIT_TAG,CI_PIPELINE_SOURCE"
+
+
+@dataclass(frozen=True)
+class Run:
+    """What came of a pipeline.
+
+    Attributes:
+        passed: Whether every job did.
+        output: Everything it printed, without colours.
+    """
+
+    passed: bool
+    output: str
+
+    def of(self, job: str) -> str:
+        """Return the lines that one job printed, without its name before each."""
+        found = re.findall(rf"^{job}\s+[>$] ?(.*)$", self.output, re.MULTILINE)
+        return "\n".join(found)
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """A clone of this repository, as it stands, whose pipelines publish to a loopback server."""
+
+    folder: Path
+    home: Path
+    registry: str
+    packages: Path
+
+    def run(self, *jobs: str, **variables: str | None) -> Run:
+        """Run the pipeline, or only these jobs of it; a variable that is None is unset.
+
+        Three things are shortened by means that GitLab's users have as well, not by a
+        switch in the file:
+
+        * `make test` runs this very test, so MAKEFLAGS lets it print its commands only (and
+          CMake builds with Ninja, which does not heed that);
+        * installing torch once a job takes minutes, so PYTHONPATH lends every job the
+          packages of this environment, less our own: each still makes its .venv, pip
+          still holds every requirement against them, and installs this checkout. The
+          job `smoke` unsets it and installs what a consumer would;
+        * ccache spares the second pipeline the compiler's minute.
+        """
+        lent = {
+            "CI_API_V4_URL": self.registry,
+            "CI_PROJECT_ID": "42",
+            "CI_JOB_TOKEN": JOB_TOKEN,
+            "CCACHE_DIR": str(self.home / "ccache"),
+            "CMAKE_CXX_COMPILER_LAUNCHER": "ccache",
+            "CMAKE_GENERATOR": "Ninja",
+            "MAKEFLAGS": "--just-print",
+            "PYTHON": sys.executable,
+            "PYTHONPATH": str(self.packages),
+        }
+        options = ["--force-shell-executor", "--shell-isolation", "--home", str(self.home)]
+        options += ["--ignore-predefined-vars", SET_BY_GITLAB]
+        for name, value in {**lent, **variables}.items():
+            given = value is not None
+            options += ["--variable", f"{name}={value}"] if given else ["--unset-variable", name]
+        done = subprocess.run(
+            [RUNNER, *options, *jobs],
+            cwd=self.folder,
+            env=_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        return Run(done.returncode == 0, re.sub(r"\x1b\[[0-9;]*m", "", done.stdout))
+
+
+def _environment() -> dict[str, str]:
+    """Return this environment with Node's folder, less what a GitLab job would not find in it."""
+    env = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("CI_", "GCL_", "MAKE", "MNIST_", "PYTEST_"))
+    }
+    return {**env, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"}
+
+
+@pytest.fixture(scope="session")
+def registry() -> Iterator[str]:
+    """A GitLab on the loopback address, in its own process: the root of its API."""
+    command = [sys.executable, str(SERVER), "--port", "0", "--prefix", "/gitlab"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        port = int(server.stdout.readline())
+        yield f"http://127.0.0.1:{port}/gitlab/api/v4"
+        server.terminate()
+
+
+@pytest.fixture(scope="session")
+def lent_packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Everything installed here but this project: an editable one would hide the checkout's."""
+    folder = tmp_path_factory.mktemp("packages")
+    for entry in Path(sysconfig.get_path("purelib")).iterdir():
+        if not entry.name.startswith(("torchcrate", "__editable__")):
+            (folder / entry.name).symlink_to(entry)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def checkout(
+    tmp_path_factory: pytest.TempPathFactory, registry: str, lent_packages: Path
+) -> Checkout:
+    """This checkout as it stands, committed on main, with a remote as GitLab's clones have."""
+    folder = tmp_path_factory.mktemp("checkout")
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    files = subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+    subprocess.run(
+        ["rsync", "-a", "--from0", "--files-from=-", "--ignore-missing-args", f"{ROOT}/", folder],
+        input=files.stdout,
+        check=True,
+    )
+    author = ["-c", "user.name=runner", "-c", "user.email=runner@example.com"]
+    for command in (
+        ["init", "--quiet", "--initial-branch=main"],
+        ["remote", "add", "origin", "git@gitlab.example.com:group/crates.git"],
+        ["add", "--all"],
+        [*author, "-c", "commit.gpgsign=false", "commit", "--quiet", "--message", "As it stands"],
+        ["update-ref", "refs/remotes/origin/main", "HEAD"],
+        ["symbolic-ref", "refs/remotes/origin/HEAD", "refs/remotes/origin/main"],
+    ):
+        subprocess.run(["git", *command], cwd=folder, check=True)
+    return Checkout(folder, tmp_path_factory.mktemp("home"), registry, lent_packages)

@@ -1,0 +1,143 @@
+"""The pipeline, run as GitLab would: who may publish what, and what a reader then sees.
+
+One project lives through these tests in order: nothing published, a pipeline of the
+default branch, the tag, and the branch again before VERSION was raised.
+"""
+
+import hashlib
+import re
+from pathlib import Path
+
+import gitlab
+import pytest
+import yaml
+
+pytestmark = pytest.mark.xdist_group("pipeline")  # one server, one order
+
+ROOT = Path(__file__).parents[2]
+PIPELINE = yaml.safe_load((ROOT / ".gitlab-ci.yml").read_text())
+RELEASE = (ROOT / "VERSION").read_text().strip()
+JOBS = ["test", "number", "export", "verify", "publish", "smoke"]
+
+
+class Reader:
+    """Someone who may read the project, with GitLab's own Python client."""
+
+    def __init__(self, api: str) -> None:
+        client = gitlab.Gitlab(api.removesuffix("/api/v4"), private_token="glpat-guest", timeout=10)
+        self.project = client.projects.get(42, lazy=True)
+
+    def versions(self) -> list[str]:
+        """Return what the package registry lists, in the order of publishing."""
+        return [f"{p.name} {p.version}" for p in self.project.packages.list(get_all=True)]
+
+    def files(self, version: str) -> dict[str, str]:
+        """Return the server's own sha256 of each file of a version; a second copy fails."""
+        found = [p for p in self.project.packages.list(get_all=True) if p.version == version]
+        files = [file for p in found for file in p.package_files.list(get_all=True)]
+        assert len({file.file_name for file in files}) == len(files)
+        return {file.file_name: file.file_sha256 for file in files}
+
+    def read(self, version: str, name: str) -> bytes:
+        """Return the bytes of one file."""
+        packages = self.project.generic_packages
+        return bytes(packages.download("mnist-net", version, name))
+
+
+@pytest.fixture(scope="module")
+def reader(registry):
+    return Reader(registry)
+
+
+def jobs_of(run):
+    """Return how each job ended, in the order of gitlab-ci-local's summary."""
+    return re.findall(r"^ (PASS|FAIL|WARN) +(\S+)", run.output, re.MULTILINE)
+
+
+def test_a_merge_request_only_tests(checkout, reader):
+    variables = {"CI_PIPELINE_SOURCE": "merge_request_event", "CI_COMMIT_BRANCH": None}
+
+    run = checkout.run(**variables)
+
+    assert jobs_of(run) == [("PASS", "test")]
+    assert reader.versions() == []
+
+
+def test_the_test_job_runs_every_kind_of_test_and_reports_each(checkout):
+    reports = PIPELINE["test"]["artifacts"]["reports"]["junit"]
+
+    run = checkout.run("test")
+
+    commands = run.of("test")
+    written = re.findall(r"--(?:junit-xml|output-junit)[= ]([^\s;]+)", commands)
+    for tool in ("ruff check", "mypy -p torchcrate", "ctest --test-dir", "bin/pytest"):
+        assert tool in commands
+    assert len(written) == 2
+    assert all(Path(path).match(reports) for path in written)
+
+
+def test_a_tag_that_differs_from_the_version_stops_before_anything_is_built(checkout, reader):
+    run = checkout.run(CI_COMMIT_TAG="v999.0.0", CI_COMMIT_BRANCH=None)
+
+    assert ("FAIL", "number") in jobs_of(run)
+    assert {job for _, job in jobs_of(run)} <= {"number", "test"}
+    assert f"Error: the tag is v999.0.0 but VERSION holds {RELEASE}: " in run.of("number")
+    assert reader.versions() == []
+
+
+def test_the_default_branch_publishes_a_step_towards_the_release(checkout, reader):
+    run = checkout.run()
+
+    print(run.output)
+    assert run.passed
+    assert jobs_of(run) == [("PASS", job) for job in JOBS]
+    (published,) = reader.versions()
+    assert re.fullmatch(rf"mnist-net {re.escape(RELEASE)}-dev\.\d+", published)
+    assert_whole(reader, published.split()[1])
+    assert_smoked(run)
+    assert "glcbt-job" not in run.output
+
+
+def test_the_tag_publishes_the_release(checkout, reader):
+    before = reader.versions()
+
+    run = checkout.run(CI_COMMIT_TAG=f"v{RELEASE}", CI_COMMIT_BRANCH=None)
+
+    print(run.output)
+    assert run.passed
+    assert reader.versions() == [*before, f"mnist-net {RELEASE}"]
+    assert_whole(reader, RELEASE)
+    assert_smoked(run)
+
+
+def test_the_branch_publishes_nothing_once_its_release_is_out(checkout, reader):
+    before = reader.versions()
+
+    run = checkout.run()
+
+    assert ("FAIL", "number") in jobs_of(run)
+    assert {job for _, job in jobs_of(run)} <= {"number", "test"}
+    lines = [line for line in run.of("number").splitlines() if "Error" in line]
+    assert lines == [f"Error: {RELEASE} is already out: put the next release into VERSION"]
+    assert reader.versions() == before
+
+
+def assert_whole(reader, version):
+    """Hold every file that the registry serves against the sums that were published with it."""
+    files = reader.files(version)
+    sums = dict(reversed(line.split()) for line in reader.read(version, "SHA256SUMS").splitlines())
+    served = {name: hashlib.sha256(reader.read(version, name)).hexdigest() for name in files}
+    assert served == files
+    assert {name.decode(): sha256.decode() for name, sha256 in sums.items()} == {
+        name: sha256 for name, sha256 in files.items() if name != "SHA256SUMS"
+    }
+    assert {"model.pth", "model.pt", "model.onnx", "manifest.json", "parity.json"} <= files.keys()
+
+
+def assert_smoked(run):
+    """Hold the last job to what a consumer without torch needs."""
+    said = run.of("smoke")
+    drawings = list((ROOT / "tests/drawings").glob("*.png"))
+    assert "ModuleNotFoundError: No module named 'torch'" in said
+    assert re.search(r"^selftest passed: \d+ vectors", said, re.MULTILINE)
+    assert len(re.findall(r"^Image is a \d \(", said, re.MULTILINE)) == len(drawings)

@@ -1,0 +1,147 @@
+"""A crate goes out whole, once, and in an order that shows no reader a part of it."""
+
+import httpx
+import pytest
+
+from torchcrate.errors import ContractError, ParityError, RegistryError
+from torchcrate.release.manifest import MANIFEST, SUMS
+from torchcrate.release.publish import publish
+from torchcrate.release.pull import pull
+
+EVIDENCE = ["golden.safetensors", "parity.json"]
+
+
+def test_what_was_published_comes_back_byte_for_byte(crate, registry, tmp_path, contents):
+    published = publish(crate, registry)
+
+    pull("mnist-net@1.0.0", registry, tmp_path / "out")
+
+    assert contents(tmp_path / "out") == contents(crate)
+    assert sorted(published.uploaded) == sorted(contents(crate))
+
+
+def test_the_same_content_again_uploads_nothing(make_crate, registry):
+    publish(make_crate(), registry)
+
+    again = publish(make_crate(evidence=1), registry)
+
+    assert again.already_there
+    assert again.uploaded == ()
+
+
+def test_the_evidence_that_stands_is_kept(make_crate, registry, tmp_path, contents):
+    first = make_crate()
+    publish(first, registry)
+
+    publish(make_crate(evidence=1), registry)
+
+    pull("mnist-net@1.0.0", registry, tmp_path / "out")
+    assert contents(tmp_path / "out") == contents(first)
+
+
+def test_other_content_under_a_published_version_is_refused_by_name(
+    make_crate, registry, tmp_path, contents
+):
+    first = make_crate()
+    publish(first, registry)
+
+    with pytest.raises(RegistryError) as caught:
+        publish(make_crate(changed=("model.pt", "run_mnist.py")), registry)
+
+    assert "model.pt, run_mnist.py" in str(caught.value)
+    pull("mnist-net@1.0.0", registry, tmp_path / "out")
+    assert contents(tmp_path / "out") == contents(first)
+
+
+def test_a_crate_without_its_seal_is_refused(crate, registry):
+    (crate / SUMS).unlink()
+
+    with pytest.raises(ContractError, match="sealed"):
+        publish(crate, registry)
+
+    assert not registry.published("mnist-net", "1.0.0")
+
+
+def test_a_crate_that_changed_since_the_seal_is_refused(crate, registry):
+    (crate / "model.pt").write_bytes(b"another model")
+
+    with pytest.raises(ContractError, match=r"model\.pt"):
+        publish(crate, registry)
+
+    assert not registry.published("mnist-net", "1.0.0")
+
+
+def test_a_crate_that_is_not_green_is_refused(make_crate, registry):
+    red = make_crate(green=False)
+
+    with pytest.raises(ParityError, match="not green"):
+        publish(red, registry)
+
+    assert not registry.published("mnist-net", "1.0.0")
+
+
+def test_progress_reaches_the_size_of_every_file(crate, registry):
+    seen = {}
+
+    publish(crate, registry, lambda file, done, total: seen.update({file: (done, total)}))
+
+    sizes = {path.name: path.stat().st_size for path in crate.iterdir()}
+    assert seen == {name: (size, size) for name, size in sizes.items()}
+
+
+def test_content_goes_first_then_evidence_then_sums_and_the_manifest_last(crate, gitlab):
+    publish(crate, gitlab.registry())
+
+    sent = gitlab.sent()
+    assert sent[-4:] == [*EVIDENCE, SUMS, MANIFEST]
+    assert set(sent) == {path.name for path in crate.iterdir()}
+    assert len(sent) == len(set(sent))
+
+
+def test_every_file_is_hidden_but_the_manifest(crate, gitlab):
+    publish(crate, gitlab.registry())
+
+    statuses = {
+        entry["path"].rpartition("/")[2]: entry["query"]["status"] for entry in gitlab.log("PUT")
+    }
+    assert statuses.pop(MANIFEST) == "default"
+    assert set(statuses.values()) == {"hidden"}
+
+
+def test_readers_see_nothing_before_the_last_request_that_writes(crate, gitlab):
+    publish(crate, gitlab.registry())
+
+    puts = gitlab.log("PUT")
+    assert [entry["visible"] for entry in puts[:-1]] == [{}] * (len(puts) - 1)
+    assert puts[-1]["visible"] == {"mnist-net@1.0.0": sorted(p.name for p in crate.iterdir())}
+
+
+def test_publishing_again_sends_nothing_that_could_hide_the_version(crate, gitlab):
+    publish(crate, gitlab.registry())
+    before = len(gitlab.log("PUT"))
+
+    publish(crate, gitlab.registry())
+
+    assert len(gitlab.log("PUT")) == before
+    assert gitlab.visible()
+
+
+def test_another_version_leaves_the_first_alone(make_crate, registry, tmp_path, contents):
+    first, second = make_crate("1.0.0"), make_crate("1.0.1", seed=1)
+    publish(first, registry)
+
+    publish(second, registry)
+
+    pull("mnist-net@1.0.0", registry, tmp_path / "out")
+    assert contents(tmp_path / "out") == contents(first)
+    assert registry.versions("mnist-net") == ("1.0.0", "1.0.1")
+
+
+def test_a_listed_version_that_is_not_ours_is_not_touched(crate, gitlab):
+    url = gitlab.url("mnist-net", "1.0.0", "notes.txt")
+    httpx.put(url, content=b"by hand", headers={"PRIVATE-TOKEN": "glpat-developer"})
+
+    with pytest.raises(RegistryError, match="not published by torchcrate"):
+        publish(crate, gitlab.registry())
+
+    assert gitlab.visible() == {"mnist-net@1.0.0": ["notes.txt"]}

@@ -1,0 +1,204 @@
+"""The gate bites: each way in which an export goes wrong in life is caught before publishing."""
+
+import io
+import json
+import shutil
+import subprocess
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import numpy_helper
+from torch import nn
+
+from torchcrate.export import canonical
+from torchcrate.export.to_onnx import to_onnx
+from torchcrate.export.to_torchscript import to_torchscript
+from torchcrate.model.checkpoint import load
+from torchcrate.model.contract import DIGITS
+from torchcrate.model.net import Net
+from torchcrate.model.preprocess import Preprocess
+from torchcrate.model.samples import patterns
+from torchcrate.model.spec import MNIST
+from torchcrate.release.crate import open_sealed, unseal
+from torchcrate.verify.judge import judge
+from torchcrate.verify.report import Report
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+BUILD = Path(__file__).parents[2] / "build" / "cpp"
+
+
+@pytest.fixture
+def crate(sealed: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(sealed, tmp_path / "crate"))
+
+
+def judged(crate: Path) -> Report:
+    """Judge the crate on a few inputs, so that each damage costs seconds."""
+    cases = {f"{name}-28": images for name, images in patterns(2, 28, 28).items()}
+    cases["strokes-57x91"] = patterns(7, 57, 91)["strokes"]
+    return judge(crate, unseal(crate).files, MNIST, BUILD, cases)
+
+
+def off(report: Report) -> set[str]:
+    return {line.split(" at ")[0] for line in report.failures}
+
+
+def test_an_unharmed_crate_passes(crate: Path) -> None:
+    report = judged(crate)
+
+    assert report.passed
+    assert {entry.runtime for entry in report.runtimes} == set(MNIST.limits)
+
+
+class Unnormalised(Preprocess):
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return self.picture(image)
+
+
+class Transposed(Preprocess):
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return ((self.picture(image) - self.mean) / self.deviation).transpose(2, 3)
+
+
+def with_preprocess(preprocess: nn.Module) -> nn.Module:
+    return nn.Sequential(preprocess, load()[1]).eval()
+
+
+@pytest.mark.parametrize(
+    "preprocess", [Unnormalised(), Transposed()], ids=lambda p: type(p).__name__
+)
+def test_wrong_preprocessing_in_torchscript_is_caught_in_python_and_cpp(
+    crate: Path, preprocess: nn.Module
+) -> None:
+    (crate / "model.pt").write_bytes(to_torchscript(with_preprocess(preprocess), DIGITS))
+
+    assert off(judged(crate)) == {"torchscript", "libtorch"}
+
+
+@pytest.mark.parametrize(
+    "preprocess", [Unnormalised(), Transposed()], ids=lambda p: type(p).__name__
+)
+def test_wrong_preprocessing_in_onnx_is_caught(crate: Path, preprocess: nn.Module) -> None:
+    (crate / "model.onnx").write_bytes(to_onnx(with_preprocess(preprocess), DIGITS))
+
+    assert off(judged(crate)) == {"onnx"}
+
+
+def test_one_weight_off_by_a_thousandth_in_onnx_is_caught(crate: Path) -> None:
+    model = onnx.load(crate / "model.onnx")
+    (bias,) = (tensor for tensor in model.graph.initializer if tensor.name.endswith("fc2.bias"))
+    values = numpy_helper.to_array(bias).copy()
+    values[4] += 1e-3
+    bias.CopyFrom(numpy_helper.from_array(values, bias.name))
+    onnx.save(model, crate / "model.onnx")
+
+    assert off(judged(crate)) == {"onnx"}
+
+
+def test_a_swapped_state_dict_is_caught_by_all_that_were_not_swapped(crate: Path) -> None:
+    torch.manual_seed(0)
+    torch.save(Net().state_dict(), crate / "model.pth")
+    with zipfile.ZipFile(crate / "model.pth", "a") as archive:
+        archive.writestr(f"{canonical.TOP}/extra/contract.json", DIGITS.dump())
+
+    assert {"torchscript", "onnx", "libtorch", "golden"} <= off(judged(crate))
+
+
+def test_a_swapped_network_source_is_caught(crate: Path) -> None:
+    source = (crate / "preprocess.py").read_text()
+    (crate / "preprocess.py").write_text(source.replace("0.1307", "0.1308"))
+
+    assert off(judged(crate)) == {"eager"}
+
+
+class Branching(Preprocess):
+    """Right in eager for paper of either kind; a trace keeps the branch that its example took."""
+
+    def _ink(self, grey: torch.Tensor) -> torch.Tensor:
+        lightest = grey.amax((1, 2), keepdim=True)
+        if (grey[:, 0] > 127).any():
+            return super()._ink(grey)
+        return (8 * grey - lightest).clamp(min=0)
+
+
+@pytest.mark.filterwarnings("ignore")  # tracing warns, rightly: this is what it warns of
+def test_a_trace_that_froze_a_branch_is_caught(crate: Path) -> None:
+    dark = np.zeros((2, 1, 28, 28), np.uint8)
+    dark[:, :, 8:20, 12:15] = 255
+    traced = torch.jit.trace(with_preprocess(Branching()), torch.from_numpy(dark))
+    buffer = io.BytesIO()
+    torch.jit.save(traced, buffer, _extra_files={"contract.json": DIGITS.dump()})
+    (crate / "model.pt").write_bytes(buffer.getvalue())
+
+    assert off(judged(crate)) == {"torchscript", "libtorch"}
+
+
+def test_verify_says_what_is_off_and_publish_then_refuses(
+    crate: Path, tmp_path: Path, torchcrate: Run
+) -> None:
+    (crate / "model.onnx").write_bytes(to_onnx(with_preprocess(Transposed()), DIGITS))
+
+    judgement = torchcrate("verify", crate, MNIST_DIR="")
+    published = torchcrate("publish", crate, "--to", tmp_path / "registry")
+
+    assert judgement.returncode == 5
+    assert "Error: onnx at " in judgement.stderr
+    assert json.loads((crate / "parity.json").read_bytes())["failures"]
+    assert not (crate / "SHA256SUMS").exists()
+    assert published.returncode == 3
+    assert "not sealed" in published.stderr
+    assert not (tmp_path / "registry").exists()
+
+
+def test_the_seal_holds_every_file_and_figure(sealed: Path) -> None:
+    manifest = open_sealed(sealed)
+
+    assert {path.name for path in sealed.iterdir()} == {
+        *(file.name for file in manifest.files),
+        "manifest.json",
+        "SHA256SUMS",
+    }
+    assert {(entry.runtime, entry.way) for entry in manifest.parity} == {
+        (runtime, way) for runtime in MNIST.limits for way in ("tensors", "images")
+    }
+    for entry in manifest.parity:
+        assert entry.passed
+        assert entry.maximum is not None
+        assert entry.maximum <= entry.limit
+
+
+def test_all_ten_thousand_test_images_agree_in_all_four_programs(
+    sealed: Path, mnist_dir: Path, tmp_path: Path
+) -> None:
+    from torchcrate.verify.inputs import mnist_cases
+
+    crate = Path(shutil.copytree(sealed, tmp_path / "crate"))
+
+    report = judge(crate, unseal(crate).files, MNIST, BUILD, mnist_cases(mnist_dir))
+
+    assert not report.failures
+    assert {entry.images for entry in report.runtimes if entry.way == "tensors"} == {10_000}
+    assert all(entry.flips == 0 for entry in report.runtimes)
+
+
+def test_other_threads_and_batches_stay_within_the_limit(crate: Path, libtorch: Path) -> None:
+    """Where batch and threads are not the reference's, torch's own answers differ a little."""
+    from torchcrate.verify.drive import programs, write_inputs
+    from torchcrate.verify.parity import compare
+
+    images = patterns(64, 57, 91)["strokes"]
+    with torch.inference_mode():
+        want = {str(i): load()(torch.from_numpy(images[i : i + 1])).numpy() for i in range(64)}
+    write_inputs(crate / "asked", "image", {"all": images})
+
+    for program in programs(crate, libtorch):
+        rows = program.answer(crate / "asked", crate)["all"]
+        got = {str(i): rows[i : i + 1] for i in range(64)}
+        limit = MNIST.limits[program.runtime]
+        assert compare(program.runtime, "images", limit, want, got)[1] == ()
+    assert np.isfinite(rows).all()

@@ -1,0 +1,126 @@
+"""The comparison is pure, measures what it says, and never lets NaN or a flip pass."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from torchcrate.errors import ParityError
+from torchcrate.model.spec import MNIST
+from torchcrate.verify.parity import allowed, compare, difference
+
+FLOATS = st.floats(-100, 0, width=32)
+
+
+@pytest.fixture
+def want() -> dict[str, np.ndarray]:
+    rows = np.random.default_rng(0).normal(-5, 3, (4, 10)).astype(np.float32)
+    return {"first": rows[:2], "second": rows[2:]}
+
+
+def copied(answers: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {case: rows.copy() for case, rows in answers.items()}
+
+
+def test_equal_answers_pass_at_limit_zero(want: dict[str, np.ndarray]) -> None:
+    parity, failures = compare("onnx", "tensors", 0.0, want, copied(want))
+
+    assert parity.passed
+    assert not failures
+    assert parity.maximum == parity.needed == 0.0
+    assert (parity.inputs, parity.images) == (2, 4)
+
+
+def test_one_wrong_logit_is_caught_and_named(want: dict[str, np.ndarray]) -> None:
+    got = copied(want)
+    got["second"][1, 3] += 1e-4
+
+    parity, failures = compare("onnx", "tensors", 2e-6, want, got)
+
+    assert not parity.passed
+    assert parity.worst == "second"
+    assert failures[0].startswith("onnx at second: difference")
+
+
+def test_the_needed_limit_would_pass_and_nothing_smaller(want: dict[str, np.ndarray]) -> None:
+    got = copied(want)
+    got["first"] += np.float32(1e-5)
+    needed = compare("onnx", "tensors", 0.0, want, got)[0].needed
+    assert needed is not None
+
+    assert compare("onnx", "tensors", needed, want, got)[0].passed
+    assert not compare("onnx", "tensors", np.nextafter(needed, 0), want, got)[0].passed
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("side", ["want", "got", "both"])
+def test_what_is_not_finite_never_passes(
+    want: dict[str, np.ndarray], bad: float, side: str
+) -> None:
+    got = copied(want)
+    if side != "got":
+        want["first"][0, 0] = bad
+    if side != "want":
+        got["first"][0, 0] = bad
+
+    parity, failures = compare("onnx", "tensors", 1e9, want, got)
+
+    assert not parity.passed
+    assert parity.maximum is parity.needed is None
+    assert failures
+
+
+def test_a_flip_beyond_the_limit_fails_however_small_the_difference() -> None:
+    want = np.array([[-0.70, -0.69]], np.float32)
+    got = np.array([[-0.69, -0.70]], np.float32)
+
+    parity, failures = compare("onnx", "tensors", 8e-3, {"a": want}, {"a": got})
+
+    assert parity.maximum is not None
+    assert parity.maximum < parity.limit
+    assert parity.flips == 1
+    assert not parity.passed
+    assert parity.needed is None
+    assert failures == ("onnx at a: 1 labels flipped",)
+
+
+def test_a_flip_within_the_limit_is_a_tie_and_passes() -> None:
+    want = np.array([[-0.7000, -0.7001]], np.float32)
+    got = np.array([[-0.7001, -0.7000]], np.float32)
+
+    assert compare("onnx", "tensors", 1e-3, {"a": want}, {"a": got})[0].passed
+
+
+def test_a_missing_case_and_a_wrong_shape_fail(want: dict[str, np.ndarray]) -> None:
+    got = {"first": want["first"][:, :9]}
+
+    _, failures = compare("onnx", "tensors", 1.0, want, got)
+
+    assert failures == (
+        "onnx at first: answers have shape (2, 9), not (2, 10)",
+        "onnx at second: no answer",
+    )
+
+
+def test_shapes_that_differ_leave_nothing_to_measure() -> None:
+    with pytest.raises(ParityError, match="shape"):
+        difference(np.zeros((1, 10), np.float32), np.zeros((2, 10), np.float32))
+
+
+@given(arrays.arrays(np.float32, (3, 10), elements=FLOATS), st.floats(0, 1, width=32))
+def test_the_difference_is_relative_to_one_plus_the_size(rows: np.ndarray, off: float) -> None:
+    got = rows + np.float32(off)
+
+    measured = difference(got, rows)
+
+    wide = rows.astype(float)
+    assert np.allclose(measured, np.abs(got.astype(float) - wide) / (1 + np.abs(wide)))
+    assert (difference(rows, rows) == 0).all()
+
+
+def test_eagers_own_kernels_may_not_differ_at_all_and_onnx_by_its_limit() -> None:
+    exact = {runtime: allowed(runtime, "tensors", MNIST.limits) for runtime in MNIST.limits}
+
+    assert exact == {"eager": 0.0, "torchscript": 0.0, "libtorch": 0.0, "onnx": 2e-5}
+    assert allowed("libtorch", "images", MNIST.limits) == 5e-6

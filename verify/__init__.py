@@ -1,0 +1,1 @@
+"""Files become answers, and the answers are held against eager's."""

@@ -1,0 +1,92 @@
+"""The C++ program, built from the very sources that the crate ships."""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from torchcrate.errors import FolderError, RunnerError
+from torchcrate.files import write_whole, writing
+
+PROGRAM = "run_libtorch"
+_STAMP = "built-from"
+
+
+def build_cpp(crate: Path, sources: Iterable[str], build: Path) -> Path:
+    """Build the crate's C++ program in `build` and return its path.
+
+    The sources are copied into `build/source`, so that nothing of the checkout can
+    leak in. Sources that were built there before are not built again.
+
+    Args:
+        crate: The folder of the crate.
+        sources: Names of its C++ sources, CMakeLists.txt among them.
+        build: A folder that may be removed and made again.
+
+    Raises:
+        RunnerError: If CMake, a compiler or a library is missing, or the build fails.
+        FolderError: If `build` cannot be written.
+    """
+    sources = sorted(sources)
+    with _alone(build):
+        return _built(crate, sources, build)
+
+
+def _built(crate: Path, sources: list[str], build: Path) -> Path:
+    program, stamp = build / PROGRAM, build / _STAMP
+    wanted = _digest(crate, sources)
+    if program.is_file() and stamp.is_file() and stamp.read_text() == wanted:
+        return program
+    with writing(build):
+        if build.exists() and any(build.iterdir()) and not (build / "source").is_dir():
+            raise FolderError(f"{build} holds other files than a build: name an empty folder")
+        shutil.rmtree(build, ignore_errors=True)
+        (build / "source").mkdir(parents=True)
+        for name in sources:
+            shutil.copy2(crate / name, build / "source" / name)
+    _cmake(
+        build,
+        *("-S", str(build / "source"), "-B", str(build), "-DCMAKE_BUILD_TYPE=Release"),
+        f"-DCMAKE_PREFIX_PATH={torch.utils.cmake_prefix_path}",
+    )
+    _cmake(build, "--build", str(build), "--parallel", str(os.cpu_count() or 1))
+    write_whole(stamp, wanted.encode())
+    return program
+
+
+@contextmanager
+def _alone(build: Path) -> Iterator[None]:
+    """Let a second verification that builds in the same folder wait for the first."""
+    with writing(build):
+        build.parent.mkdir(parents=True, exist_ok=True)
+        lock = build.with_name(f"{build.name}.lock").open("w")
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _digest(crate: Path, sources: list[str]) -> str:
+    parts = [torch.__version__, torch.utils.cmake_prefix_path]
+    parts += [f"{name}\0{(crate / name).read_text()}" for name in sources]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _cmake(build: Path, *arguments: str) -> None:
+    log = build / "build.log"
+    try:
+        with log.open("ab") as output:
+            done = subprocess.run(["cmake", *arguments], stdout=output, stderr=output, check=False)
+    except FileNotFoundError as error:
+        raise RunnerError(
+            "cmake is not installed, so the C++ program cannot be judged: apt-get install cmake"
+        ) from error
+    if done.returncode:
+        lines = [line for line in log.read_text(errors="replace").splitlines() if "rror" in line]
+        reason = lines[0].strip() if lines else f"cmake exited with {done.returncode}"
+        raise RunnerError(f"the C++ program cannot be built: {reason}; {log} has the whole story")
