@@ -1,5 +1,6 @@
 """What several rooms' tests share: one exported crate, one sealed crate, the data if present."""
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -32,30 +33,48 @@ def torchcrate() -> Callable[..., "subprocess.CompletedProcess[str]"]:
     return run
 
 
+def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
+    """Return `folder`, which `make` fills for the first of the workers that ask for it."""
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            draft = folder.with_suffix(".partial")
+            shutil.rmtree(draft, ignore_errors=True)
+            make(draft)
+            draft.rename(folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
-def drafted(
-    tmp_path_factory: pytest.TempPathFactory,
-    torchcrate: Callable[..., "subprocess.CompletedProcess[str]"],
-) -> Path:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all workers of this run have in common."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session")
+def drafted(shared: Path, torchcrate: Callable[..., "subprocess.CompletedProcess[str]"]) -> Path:
     """A crate as export leaves it; copy it before changing it."""
-    out = tmp_path_factory.mktemp("drafted") / "crate"
-    done = torchcrate("export", "--out", out)
-    assert done.returncode == 0, done.stderr
-    return out
+
+    def export(out: Path) -> None:
+        done = torchcrate("export", "--out", out)
+        assert done.returncode == 0, done.stderr
+
+    return made_once(shared / "drafted", export)
 
 
 @pytest.fixture(scope="session")
 def sealed(
-    tmp_path_factory: pytest.TempPathFactory,
-    drafted: Path,
-    torchcrate: Callable[..., "subprocess.CompletedProcess[str]"],
+    shared: Path, drafted: Path, torchcrate: Callable[..., "subprocess.CompletedProcess[str]"]
 ) -> Path:
     """A crate as verify leaves it, judged on all inputs but MNIST; copy it before changing it."""
-    crate = tmp_path_factory.mktemp("sealed") / "crate"
-    shutil.copytree(drafted, crate)
-    done = torchcrate("verify", crate, MNIST_DIR="")
-    assert done.returncode == 0, done.stderr
-    return crate
+
+    def verify(crate: Path) -> None:
+        shutil.copytree(drafted, crate)
+        done = torchcrate("verify", crate, MNIST_DIR="")
+        assert done.returncode == 0, done.stderr
+
+    return made_once(shared / "sealed", verify)
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,8 @@ def build_cpp(crate: Path, sources: Iterable[str], build: Path) -> Path:
     """Build the crate's C++ program in `build` and return its path.
 
     The sources are copied into `build/source`, so that nothing of the checkout can
-    leak in. Sources that were built there before are not built again.
+    leak in, and built there as INSTRUCTION.md tells a consumer to. Sources that were
+    built there before are not built again.
 
     Args:
         crate: The folder of the crate.
@@ -50,12 +51,12 @@ def _built(crate: Path, sources: list[str], build: Path) -> Path:
         (build / "source").mkdir(parents=True)
         for name in sources:
             shutil.copy2(crate / name, build / "source" / name)
-    _cmake(
-        build,
-        *("-S", str(build / "source"), "-B", str(build), "-DCMAKE_BUILD_TYPE=Release"),
-        f"-DCMAKE_PREFIX_PATH={torch.utils.cmake_prefix_path}",
-    )
-    _cmake(build, "--build", str(build), "--parallel", str(os.cpu_count() or 1))
+    source, objects = build / "source", build / "source" / "build"
+    prefix = f"-DCMAKE_PREFIX_PATH={torch.utils.cmake_prefix_path}"
+    _cmake(build, "-S", str(source), "-B", str(objects), "-DCMAKE_BUILD_TYPE=Release", prefix)
+    _cmake(build, "--build", str(objects), "--parallel", str(os.cpu_count() or 1))
+    with writing(build):
+        (objects / PROGRAM).replace(program)
     write_whole(stamp, wanted.encode())
     return program
 
