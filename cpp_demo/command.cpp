@@ -9,6 +9,7 @@
 #include <cstring>
 #include <filesystem>
 #include <iostream>
+#include <new>
 #include <nlohmann/json.hpp>
 
 #include "errors.h"
@@ -43,6 +44,13 @@ struct Waiting {
 std::string quoted(const std::string& text) {
   using nlohmann::json;
   return json(text).dump(-1, ' ', true, json::error_handler_t::replace);
+}
+
+/// Sends what was said on its way.
+/// @throws RunnerError if it cannot be written.
+void deliver() {
+  std::cout.flush();
+  if (!std::cout) throw RunnerError("cannot write the answers: no space left, or nobody reads");
 }
 
 void refuse(const std::string& path, const std::string& reason, bool json) {
@@ -85,8 +93,7 @@ void answer(ScriptModel& model, std::vector<Waiting>& batch, bool json) {
       std::cout << "Image is a " << label << " (" << percent << " %)  " << image.path << '\n';
     }
   }
-  std::cout.flush();
-  if (!std::cout) throw RunnerError("cannot write the answers: no space left, or nobody reads");
+  deliver();
   batch.clear();
 }
 
@@ -157,6 +164,7 @@ int dispatch(const Options& options) {
   ScriptModel model(options.crate / kModel);
   if (options.selftest) {
     std::cout << selftest(model, options.crate / kGolden) << '\n';
+    deliver();
     return 0;
   }
   if (!options.tensors.empty()) {
@@ -209,5 +217,8 @@ int run_command(int argc, const char* const* argv) {
     std::cout.flush();
     std::cerr << "Error: " << error.what() << '\n';
     return error.exit_code();
+  } catch (const std::bad_alloc&) {
+    std::cerr << "Error: out of memory: ask for fewer or smaller inputs\n";
+    return 6;
   }
 }

@@ -7,10 +7,11 @@ import safetensors.numpy
 import torch
 from torch import nn
 
+from torchcrate.errors import ExportError
 from torchcrate.model.samples import PATTERNS, SIZES, Pixels, drawings, pattern
 from torchcrate.model.spec import Spec
 
-LIMIT_BYTES = 2_000_000
+LIMIT_BYTES = 2_000_000  # a crate is pulled often
 
 
 def golden(module: nn.Module, spec: Spec) -> bytes:
@@ -23,6 +24,9 @@ def golden(module: nn.Module, spec: Spec) -> bytes:
     Args:
         module: The network as exported, in eval mode.
         spec: Whose contract and limits to write.
+
+    Raises:
+        ExportError: If they are larger than `LIMIT_BYTES`.
     """
     (given,), (answered,) = spec.contract.inputs, spec.contract.outputs
     tensors: dict[str, np.ndarray] = {}
@@ -30,7 +34,13 @@ def golden(module: nn.Module, spec: Spec) -> bytes:
         for case, image in _cases().items():
             tensors[f"{case}.{given.name}"] = image
             tensors[f"{case}.{answered.name}"] = module(torch.from_numpy(image)).numpy()
-    return safetensors.numpy.save(tensors, {"limits": json.dumps(spec.limits)})
+    data = safetensors.numpy.save(tensors, {"limits": json.dumps(spec.limits)})
+    if len(data) > LIMIT_BYTES:
+        raise ExportError(
+            f"the golden vectors take {len(data)} bytes, the limit is {LIMIT_BYTES}: "
+            "let the network answer with less"
+        )
+    return data
 
 
 def _cases() -> dict[str, Pixels]:

@@ -15,12 +15,13 @@ FILES = (
 )
 
 
-def load(data_dir: Path, *, train: bool) -> tuple[Tensor, Tensor]:
-    """Return the training or the test images with their labels; download them when absent.
+def load(data_dir: Path, *, train: bool, download: bool = False) -> tuple[Tensor, Tensor]:
+    """Return the training or the test images with their labels.
 
     Args:
         data_dir: A folder in torchvision's layout, with the four files in MNIST/raw.
         train: The 60,000 training images, else the 10,000 test images.
+        download: Fetch the files when they are absent.
 
     Returns:
         Images (N, 1, 28, 28) uint8 in [0, 255], and labels (N,) int64 in [0, 9].
@@ -33,11 +34,13 @@ def load(data_dir: Path, *, train: bool) -> tuple[Tensor, Tensor]:
         from torchvision import datasets
     except ImportError as error:
         raise FolderError("MNIST needs torchvision: pip install 'torchcrate[train]'") from error
+    fetch = download and not present(data_dir)
     try:
-        mnist = datasets.MNIST(str(data_dir), train=train, download=not present(data_dir))
+        mnist = datasets.MNIST(str(data_dir), train=train, download=fetch)
     except (OSError, RuntimeError, ValueError, AssertionError) as error:
+        tried = " and it cannot be downloaded" if fetch else ""
         raise FolderError(
-            f"{data_dir} has no readable MNIST and it cannot be downloaded: "
+            f"{data_dir} has no readable MNIST{tried}: "
             f"put {', '.join(FILES)} into {data_dir / 'MNIST' / 'raw'}"
         ) from error
     return mnist.data.unsqueeze(1), mnist.targets

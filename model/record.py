@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 
 from torchcrate.errors import ContractError
-from torchcrate.files import reading, write_whole
+from torchcrate.files import reading, write_whole, writing
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,13 @@ class Record:
         """Write the record beside `checkpoint`, as NAME.json for NAME.pth."""
         text = msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"
         write_whole(checkpoint.with_suffix(".json"), text)
+
+    @staticmethod
+    def remove(checkpoint: Path) -> None:
+        """Remove the record of an earlier `checkpoint`, if there is one."""
+        path = checkpoint.with_suffix(".json")
+        with writing(path):
+            path.unlink(missing_ok=True)
 
     @classmethod
     def beside(cls, checkpoint: Path, sha256: str) -> "Record | None":

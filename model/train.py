@@ -94,6 +94,8 @@ def train(
         for number, (net, loss) in enumerate(epochs, start=1):
             accuracy, _ = _judge(net, pictures[held], labels[held])
             if accuracy > best:
+                if not kept:
+                    Record.remove(out)  # it speaks of the weights that are replaced now
                 best, kept = accuracy, _state_bytes(net)
                 write_whole(out, kept)
             on_epoch(Epoch(number, loss, accuracy, time.monotonic() - started))
@@ -113,7 +115,7 @@ def _seeded(seed: int) -> Iterator[None]:
 
 
 def _pictures(data_dir: Path, *, train: bool) -> tuple[Tensor, Tensor]:
-    images, labels = mnist.load(data_dir, train=train)
+    images, labels = mnist.load(data_dir, train=train, download=True)
     preprocess = Preprocess()
     return torch.cat([preprocess.picture(part) for part in images.split(1000)]), labels
 

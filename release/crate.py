@@ -16,13 +16,18 @@ from torchcrate.export.artifact import Artifact, Role, sha256_of
 from torchcrate.files import reading, write_whole, writing
 from torchcrate.model.spec import Spec
 from torchcrate.release import instruction
-from torchcrate.release.manifest import MANIFEST, SUMS, Manifest, content_digest
+from torchcrate.release.manifest import (
+    LARGEST,
+    MANIFEST,
+    PARITY,
+    SUMS,
+    Manifest,
+    content_digest,
+)
 from torchcrate.release.staging import exchange, flush_folder, staged
 from torchcrate.verify.report import Report
 
 DRAFT = "draft.json"
-PARITY = "parity.json"
-_LARGEST = 16 * 2**20  # bytes of a manifest, a draft or a report
 
 
 @contextmanager
@@ -187,8 +192,8 @@ def _manifest(path: Path) -> Manifest:
     if not path.is_file():
         raise ContractError(f"{path.parent} is no crate: make one with 'torchcrate export'")
     with reading(path):
-        if path.stat().st_size > _LARGEST:
-            raise ContractError(f"{path} is larger than {_LARGEST} bytes, no manifest is")
+        if path.stat().st_size > LARGEST:
+            raise ContractError(f"{path} is larger than {LARGEST} bytes, no manifest is")
         return Manifest.parse(path.read_bytes())
 
 

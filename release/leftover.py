@@ -9,12 +9,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from torchcrate.errors import ContractError
-from torchcrate.release.manifest import Manifest
+from torchcrate.release.manifest import PARITY, Manifest
 from torchcrate.release.receive import receive_small
 from torchcrate.release.registry import Registry
 from torchcrate.verify.report import Report
-
-PARITY = "parity.json"
 
 
 def adopt(ours: Manifest, held: Mapping[str, str | None], registry: Registry) -> Manifest:

@@ -16,6 +16,8 @@ from torchcrate.verify.report import Parity
 
 MANIFEST = "manifest.json"
 SUMS = "SHA256SUMS"
+PARITY = "parity.json"
+LARGEST = 16 * 2**20  # bytes of a manifest or a report; a thousand files need a fifth of one
 SCHEMA = "1.0"
 
 _NAME = re.compile(r"(?!\.)[A-Za-z0-9._-]+")  # GitLab's rule, less `+` and what climbs: `..`

@@ -7,10 +7,8 @@ from types import TracebackType
 
 from torchcrate.errors import CrateError, RegistryError
 from torchcrate.export.artifact import Artifact
-from torchcrate.release.manifest import MANIFEST, SUMS, Manifest
+from torchcrate.release.manifest import LARGEST, MANIFEST, SUMS, Manifest
 from torchcrate.release.registry import NotFoundError, Progress, Registry
-
-_LARGEST = 16 * 2**20  # bytes of a manifest; a thousand files need a fifth of a mebibyte
 
 
 class DamagedError(RegistryError):
@@ -149,6 +147,6 @@ def receive_small(registry: Registry, name: str, version: str, file: str) -> byt
         NotFoundError: If there is no such file.
         RegistryError: If it is not small, or cannot be had.
     """
-    sink = Buffer(f"{file} of {name} {version}", _LARGEST)
+    sink = Buffer(f"{file} of {name} {version}", LARGEST)
     registry.fetch(name, version, file, sink)
     return bytes(sink.data)

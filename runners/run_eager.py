@@ -6,7 +6,8 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from command import RUNNER, Array, RunError, Model, main
+from command import main
+from runtime import RUNNER, Array, RunError, Model, absent
 
 MODEL = "model.pth"
 CONTRACT = "model/extra/contract.json"  # the entry inside it
@@ -16,16 +17,14 @@ def load(crate: Path) -> Model:
     """Build the network of net.py and preprocess.py, and load the crate's weights into it.
 
     Raises:
-        RunError: If torch is not installed, or the file is missing or refused.
+        RunError: If torch is missing or broken, or the file is missing or refused.
     """
     try:
         import torch
         from net import Net
         from preprocess import Preprocess
-    except ImportError as error:
-        raise RunError(
-            RUNNER, f"{error.name} is not installed: pip install -r requirements-eager.txt"
-        ) from error
+    except (ImportError, OSError) as error:
+        raise absent(error, "requirements-eager.txt") from error
     path = crate / MODEL
     if not path.is_file():
         raise RunError(RUNNER, f"{path} does not exist: --crate names the folder of a crate")

@@ -4,7 +4,8 @@ import json
 import sys
 from pathlib import Path
 
-from command import RUNNER, RunError, Model, main
+from command import main
+from runtime import RUNNER, RunError, Model, absent
 
 MODEL = "model.onnx"
 
@@ -13,14 +14,12 @@ def load(crate: Path) -> Model:
     """Load the crate's model.
 
     Raises:
-        RunError: If ONNX Runtime is not installed, or the file is missing or refused.
+        RunError: If ONNX Runtime is missing or broken, or the file is missing or refused.
     """
     try:
         import onnxruntime
-    except ImportError as error:
-        raise RunError(
-            RUNNER, "onnxruntime is not installed: pip install -r requirements-onnx.txt"
-        ) from error
+    except (ImportError, OSError) as error:
+        raise absent(error, "requirements-onnx.txt") from error
     path = crate / MODEL
     if not path.is_file():
         raise RunError(RUNNER, f"{path} does not exist: --crate names the folder of a crate")

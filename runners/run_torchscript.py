@@ -6,7 +6,8 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from command import RUNNER, Array, RunError, Model, main
+from command import main
+from runtime import RUNNER, Array, RunError, Model, absent
 
 MODEL = "model.pt"
 CONTRACT = "contract.json"  # the extra file inside it
@@ -16,14 +17,12 @@ def load(crate: Path) -> Model:
     """Load the crate's model.
 
     Raises:
-        RunError: If torch is not installed, or the file is missing or refused.
+        RunError: If torch is missing or broken, or the file is missing or refused.
     """
     try:
         import torch
-    except ImportError as error:
-        raise RunError(
-            RUNNER, "torch is not installed: pip install -r requirements-torchscript.txt"
-        ) from error
+    except (ImportError, OSError) as error:
+        raise absent(error, "requirements-torchscript.txt") from error
     path = crate / MODEL
     if not path.is_file():
         raise RunError(RUNNER, f"{path} does not exist: --crate names the folder of a crate")

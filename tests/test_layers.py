@@ -27,7 +27,7 @@ ALLOWED = {
         *("errors", "files", "release", "model.contract", "model.spec"),
         *("export.artifact", "verify.report"),
     },
-    "road": {"errors", "model", "export", "verify", "release"},
+    "road": {"errors", "files", "model", "export", "verify", "release"},
     "cli": {"errors", "road", "model", "release"},
     "__main__": {"cli"},
     "__init__": set(),

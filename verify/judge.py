@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from torchcrate.errors import ContractError
-from torchcrate.export.artifact import Artifact, sha256_of
+from torchcrate.export.artifact import Artifact, Role, sha256_of
 from torchcrate.files import reading
 from torchcrate.model import checkpoint
 from torchcrate.model.samples import DRAWINGS, Pixels, drawings
@@ -52,7 +52,7 @@ def judge(
         with reading(crate / file.name):
             judged[file.name] = sha256_of(crate / file.name)
     on_step("reference")
-    reference = checkpoint.load(crate / "model.pth")
+    reference = checkpoint.load(crate / _name(files, "state_dict"))
     want = _answers(reference, cases)
     images = _answers(reference, drawings())
     on_step("build C++")
@@ -72,8 +72,16 @@ def judge(
             found.append(compare(program.runtime, "images", limit, images, _read(program)))
     on_step("golden vectors")
     failures = [line for _, lines in found for line in lines]
-    failures += _golden(crate / "golden.safetensors", reference, spec)
+    failures += _golden(crate / _name(files, "golden"), reference, spec)
     return Report(judged, _machine(), tuple(parity for parity, _ in found), tuple(failures))
+
+
+def _name(files: tuple[Artifact, ...], role: Role) -> str:
+    """Return the name of the one file of `files` that has this role."""
+    named = [file.name for file in files if file.role == role]
+    if len(named) != 1:
+        raise ContractError(f"the crate has {len(named)} files with the role {role}, not one")
+    return named[0]
 
 
 def _read(program: Program) -> Mapping[str, Answers]:

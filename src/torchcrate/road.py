@@ -7,6 +7,7 @@ from pathlib import Path
 
 from torchcrate.export.artifact import sha256_of
 from torchcrate.export.models import export_models
+from torchcrate.files import writing
 from torchcrate.model import checkpoint as weights
 from torchcrate.model.record import Record
 from torchcrate.model.samples import DRAWINGS
@@ -106,8 +107,9 @@ def demo(
     export(spec, None, crate, spec.name, version, commit, say)
     verify(spec, crate, build / "cpp", data_dir, say)
     # Its own registry, made anew: a changed checkout may show the same version again.
-    shutil.rmtree(build / "registry", ignore_errors=True)
-    (build / "registry").mkdir(parents=True)
+    with writing(build / "registry"):
+        shutil.rmtree(build / "registry", ignore_errors=True)
+        (build / "registry").mkdir(parents=True)
     with open_registry(str(build / "registry"), {}) as registry:
         say(f"publish to {build / 'registry'}")
         publish(crate, registry)

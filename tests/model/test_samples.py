@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from torchcrate.model.samples import DRAWINGS, drawings, patterns
+from torchcrate.model.samples import DRAWINGS, SIZES, drawings, pattern, patterns
 
 ROOT = Path(__file__).parents[2]
 
@@ -45,3 +45,14 @@ def test_patterns_come_from_a_seed() -> None:
     assert all(np.array_equal(first[name], second[name]) for name in first)
     assert {"black", "white", "noise", "ties"} <= set(first)
     assert len(list(DRAWINGS.glob("*.png"))) == 10
+
+
+@pytest.mark.parametrize(("height", "width"), SIZES)
+def test_ties_are_exact_in_every_size(height: int, width: int) -> None:
+    """The border's mean, corners counted twice, lies exactly between darkest and lightest."""
+    images = pattern("ties", 7, height, width).astype(np.int64)[:, 0]
+
+    border = sum(images[edge].sum(1) for edge in (np.s_[:, 0], np.s_[:, -1]))
+    border += sum(images[edge].sum(1) for edge in (np.s_[:, :, 0], np.s_[:, :, -1]))
+    darkest, lightest = images.min((1, 2)), images.max((1, 2))
+    assert (2 * border == (darkest + lightest) * 2 * (height + width)).all()

@@ -78,6 +78,7 @@ def test_an_interrupted_run_leaves_the_last_good_checkpoint(
     mnist_dir: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "net.pth"
+    out.with_suffix(".json").write_text("the record of an earlier training")
     command = [Path(sys.executable).with_name("torchcrate"), "train", "--data-dir", mnist_dir]
     with subprocess.Popen([*command, "--out", out], stderr=subprocess.PIPE, text=True) as running:
         deadline = time.monotonic() + 300
@@ -90,6 +91,16 @@ def test_an_interrupted_run_leaves_the_last_good_checkpoint(
     assert "Traceback" not in said
     assert load(out)
     assert [path.name for path in tmp_path.iterdir()] == ["net.pth"]
+
+
+def test_a_mistyped_data_folder_stops_a_verification_without_a_download(
+    tmp_path: Path, torchcrate: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    done = torchcrate("verify", tmp_path, "--data-dir", tmp_path / "mnits")
+
+    assert done.returncode == FolderError.exit_code
+    assert "mnits has no readable MNIST: put train-images" in done.stderr
+    assert not (tmp_path / "mnits").exists()
 
 
 def test_missing_data_names_the_four_files_and_their_place(

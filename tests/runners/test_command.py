@@ -12,8 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import safetensors.numpy
+import torch
 
 from torchcrate import errors
+from torchcrate.model.contract import DIGITS
 from torchcrate.model.samples import DRAWINGS, patterns
 
 RUNNERS = ["run_eager.py", "run_torchscript.py", "run_onnx.py", "run_mnist.py", "run_libtorch"]
@@ -21,6 +23,14 @@ SET = Path(__file__).parents[1] / "drawings"
 SAMPLE = DRAWINGS / "7-hooked-bar-felt.png"
 
 Done = subprocess.CompletedProcess[str]
+
+
+class Failing(torch.nn.Module):
+    """Asks for more memory than there is."""
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """Return nothing, ever."""
+        return torch.zeros(image.shape[0], 1 << 60)
 
 
 class Runner:
@@ -249,7 +259,72 @@ def test_a_wrong_command_line_exits_with_2(run: Runner, options: list[str]) -> N
 
     assert done.returncode == errors.UsageError.exit_code
     assert done.stdout == ""
-    assert done.stderr
+    assert re.fullmatch(r"Error: .+; \S+ --help shows the options\n", done.stderr)
+
+
+@pytest.mark.parametrize("options", [["--selftest"], ["--image", str(SAMPLE)]], ids=str)
+def test_answers_that_cannot_be_written_are_one_line(run: Runner, options: list[str]) -> None:
+    command = [*run.command, *run.own, *options]
+
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+
+    assert done.returncode == errors.RunnerError.exit_code
+    assert re.fullmatch(r"Error: cannot write the answers: .*\n", done.stderr)
+
+
+def test_a_glob_may_exclude_letters_as_a_shell_does(run: Runner, tmp_path: Path) -> None:
+    for name in ("a.png", "b.png", "^.png"):
+        shutil.copy(SAMPLE, tmp_path / name)
+
+    for pattern in ("[^a].png", "[!a].png"):
+        done = run("--image", pattern, cwd=tmp_path, crate=run.crate)
+
+        assert [line.split()[-1] for line in done.stdout.splitlines()] == ["^.png", "b.png"]
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:`torch.jit.save` is deprecated:DeprecationWarning")
+@pytest.mark.parametrize("name", ["run_torchscript.py", "run_libtorch"])
+def test_a_model_that_fails_while_it_answers_is_one_line(
+    sealed: Path, libtorch: Path, tmp_path: Path, name: str
+) -> None:
+    runner = Runner(name, Path(shutil.copytree(sealed, tmp_path / "crate")), libtorch)
+    torch.jit.save(
+        torch.jit.script(Failing()),
+        runner.crate / "model.pt",
+        _extra_files={"contract.json": DIGITS.dump()},
+    )
+
+    done = runner("--image", SAMPLE)
+
+    assert done.returncode == errors.RunnerError.exit_code
+    assert re.fullmatch(r"Error: .*failed: .*\n", done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("raise ImportError('libnone.so: cannot open shared object file')", "is broken: libnone"),
+        ("raise ModuleNotFoundError(name='onnxruntime')", "onnxruntime is not installed"),
+        ("import onnxruntime.capi", "is broken: no module named 'onnxruntime.capi'"),
+    ],
+)
+def test_a_runtime_that_is_broken_is_not_called_missing(
+    sealed: Path, tmp_path: Path, body: str, said: str
+) -> None:
+    (tmp_path / "onnxruntime.py").write_text(body)
+
+    done = subprocess.run(
+        [sys.executable, sealed / "run_onnx.py", "--image", SAMPLE],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == errors.RunnerError.exit_code
+    assert re.fullmatch(rf"Error: .*{said}.*requirements-onnx\.txt\n", done.stderr)
 
 
 def test_help_shows_an_example(run: Runner) -> None:
@@ -304,7 +379,7 @@ def test_the_front_door_takes_the_runtime_that_is_forced(
 
 
 def test_exit_codes_are_those_of_the_errors(sealed: Path) -> None:
-    source = (sealed / "command.py").read_text()
+    source = (sealed / "runtime.py").read_text()
     match = re.search(r"^IMAGE, USAGE, CONTRACT, PARITY, RUNNER = ([\d, ]+)$", source, re.M)
 
     assert match
