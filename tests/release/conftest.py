@@ -105,9 +105,9 @@ class Gitlab:
         found: list[dict[str, Any]] = self._control("state")["packages"]
         return found
 
-    def visible(self) -> dict[str, list[str]]:
-        """Return the files that readers' lists show, by name@version."""
-        found: dict[str, list[str]] = self._control("state")["visible"]
+    def visible(self) -> dict[str, dict[str, str]]:
+        """Return the sha256 of each file that readers get, by name@version."""
+        found: dict[str, dict[str, str]] = self._control("state")["visible"]
         return found
 
     def _control(self, what: str, body: dict[str, Any] | None = None) -> Any:

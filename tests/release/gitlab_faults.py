@@ -24,6 +24,7 @@ REFUSALS: dict[str, tuple[int, dict[str, str], str]] = {
 """Answered instead of doing anything."""
 
 OTHERS = (
+    "refuse",  # nobody listens for a while: this connection dies, new ones are refused
     "reset",  # the connection dies in the middle of the request
     "lost",  # it is carried out, but the answer never comes
     "late",  # the answer is lost, and it is carried out when the next upload arrives
@@ -51,7 +52,7 @@ class Fault:
         method: Count only requests of this method, if given.
         file: Count only requests whose path ends so, if given.
         pid: The process that "kill-..." kills.
-        seconds: How long "hang" hangs.
+        seconds: How long "hang" hangs, and "refuse" refuses.
     """
 
     kind: str

@@ -240,10 +240,12 @@ class Project:
                 return package
         raise _not_found("404 Not found")
 
-    def view(self) -> dict[str, list[str]]:
-        """Return what a reader's list shows: file names by name@version."""
+    def view(self) -> dict[str, dict[str, str]]:
+        """Return what a reader's list shows: by name@version the sha256 of each file served."""
         return {
-            f"{package.name}@{package.version}": sorted({file.file_name for file in package.files})
+            f"{package.name}@{package.version}": {
+                file.file_name: file.file_sha256 for file in package.files
+            }
             for package in self.packages
             if package.status in VISIBLE
         }

@@ -137,6 +137,10 @@ class Handler(BaseHTTPRequestHandler):
         if kind == "reset":
             self.rfile.read(min(self.left, 10))
             self.cut()
+        if self.fault and kind == "refuse":
+            self.server.socket.shutdown(socket.SHUT_RDWR)
+            threading.Timer(self.fault.seconds, self.server.socket.listen, (5,)).start()
+            self.cut()
         if kind == "kill-before":
             self.kill()
             raise ConnectionError
@@ -378,6 +382,9 @@ def start(port: int, prefix: str, options: Options) -> Server:
 
     def bound(kind: type[Handler], port: int) -> Server:
         handler = type(kind.__name__, (kind,), {"gitlab": gitlab})
+        if not port:  # a port by its number, unlike a port 0, is kept while nobody listens
+            with Server(("127.0.0.1", 0), handler) as lent:
+                port = lent.server_port
         return Server(("127.0.0.1", port), handler)
 
     storage = bound(Storage, 0)
