@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 ROOMS = {
     "": "src/torchcrate",
+    "commands": "src/torchcrate/commands",
     "model": "model",
     "export": "export",
     "verify": "verify",
@@ -28,7 +29,8 @@ ALLOWED = {
         *("export.artifact", "verify.report"),
     },
     "road": {"errors", "files", "model", "export", "verify", "release"},
-    "cli": {"errors", "road", "model", "release"},
+    "commands": {"errors", "road", "model", "release", "commands"},
+    "cli": {"errors", "commands"},
     "__main__": {"cli"},
     "__init__": set(),
 }
@@ -47,11 +49,15 @@ def imports(path: Path) -> set[str]:
     return found
 
 
+def _files(room: str, folder: Path) -> list[Path]:
+    return sorted(folder.glob("**/*.py" if room else "*.py"))
+
+
 def modules() -> list[tuple[str, Path]]:
     """Return each module's room ("errors" and its neighbours are rooms of one) and file."""
     rows = []
     for room, folder in ROOMS.items():
-        rows += [(room or path.stem, path) for path in sorted((ROOT / folder).glob("*.py"))]
+        rows += [(room or path.stem, path) for path in _files(room, ROOT / folder)]
     return rows
 
 
@@ -77,7 +83,7 @@ def test_an_import_against_the_order_would_be_caught() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", sorted((ROOT / "release").glob("*.py")), ids=lambda path: path.stem
+    "path", sorted((ROOT / "release").glob("**/*.py")), ids=lambda path: path.stem
 )
 def test_release_imports_neither_torch_nor_numpy(path: Path) -> None:
     assert not {name.split(".")[0] for name in imports(path)} & HEAVY

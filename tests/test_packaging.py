@@ -39,9 +39,13 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_folder_of_modules_is_in_the_list_of_packages() -> None:
     listed = set(PROJECT["tool"]["setuptools"]["packages"])
 
-    assert listed == {"torchcrate", *(f"torchcrate.{room}" for room in ROOMS)}
-    with_modules = {path.parent.name for path in ROOT.glob("*/__init__.py")}
-    assert with_modules == set(ROOMS)
+    src = {path.parent.relative_to(ROOT / "src") for path in ROOT.glob("src/**/__init__.py")}
+    rooms = {
+        Path("torchcrate", path.parent.relative_to(ROOT))
+        for room in ROOMS
+        for path in ROOT.glob(f"{room}/**/__init__.py")
+    }
+    assert listed == {".".join(folder.parts) for folder in src | rooms}
 
 
 def test_the_wheel_installs_exactly_one_top_level_name(built: Path) -> None:

@@ -1,0 +1,50 @@
+"""Options and arguments that several commands have in common."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from torchcrate.commands.show import notice
+
+if TYPE_CHECKING:
+    from torchcrate.release.registry import Registry
+
+FOLDER = click.Path(file_okay=False, path_type=Path)
+SEED = click.IntRange(0, 2**63 - 1)  # what torch takes
+FILE = click.Path(dir_okay=False, path_type=Path)
+crate_argument = click.argument("crate", type=FOLDER, default=Path("build/crate"))
+as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+data_dir_option = click.option(
+    "--data-dir",
+    type=FOLDER,
+    envvar="MNIST_DIR",
+    show_envvar=True,
+    help="MNIST in torchvision's layout, the four files in MNIST/raw.",
+)
+
+
+def registry_options(flag: str) -> Callable[[Any], Any]:
+    """Return the options that name a registry, `--to` or `--from`, and how to speak with it."""
+    named = click.option(
+        flag,
+        "address",
+        metavar="REGISTRY",
+        help="A folder, or the URL of a GitLab project; in a GitLab job its own project.",
+    )
+    http = click.option(
+        "--allow-http", is_flag=True, help="Send a token unencrypted to another machine."
+    )
+    return lambda command: named(http(command))
+
+
+@contextmanager
+def opened(address: str | None, allow_http: bool) -> "Iterator[Registry]":
+    """Give the registry that `registry_options` named, with each retry as a visible line."""
+    from torchcrate.release.registry import open_registry
+
+    with open_registry(address, os.environ, allow_http=allow_http, on_notice=notice) as registry:
+        yield registry
