@@ -17,9 +17,12 @@ from torchcrate.verify.report import Parity
 MANIFEST = "manifest.json"
 SUMS = "SHA256SUMS"
 PARITY = "parity.json"
+SIGNATURE = "manifest.sig"  # over the manifest's bytes; neither it nor the sums list it
+YANKED = "yanked.json"  # the one file that may be added to a published version
 LARGEST = 16 * 2**20  # bytes of a manifest or a report; a thousand files need a fifth of one
 SCHEMA = "1.0"
 
+_RESERVED = frozenset({MANIFEST, SUMS, SIGNATURE, YANKED})
 _NAME = re.compile(r"(?!\.)[A-Za-z0-9._-]+")  # GitLab's rule, less `+` and what climbs: `..`
 _FILE = re.compile(r"(?![~@.])[A-Za-z0-9._+~@-]+(?<![~@])")  # GitLab's for files, flat, not hidden
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -38,7 +41,7 @@ class Manifest:
         minimum: The oldest runtimes that can load them, by name: libtorch, onnxruntime.
         commit: git commit of the sources; empty outside a checkout.
         content: The digest that decides whether two builds are the same version.
-        files: Every file but the manifest and the sums, sorted by name.
+        files: Every file but the manifest, its signature and the sums, sorted by name.
         parity: One entry a runtime; empty until the crate was verified.
         schema: Version of this format; another major number is another format.
     """
@@ -95,7 +98,7 @@ class Manifest:
         check_version(self.version)
         names = [file.name for file in self.files]
         for file in self.files:
-            if not _FILE.fullmatch(file.name) or file.name in (MANIFEST, SUMS):
+            if not _FILE.fullmatch(file.name) or file.name in _RESERVED:
                 raise ContractError(f"{MANIFEST} lists {file.name!r}, which no crate may hold")
             if not _SHA256.fullmatch(file.sha256) or file.size < 0:
                 raise ContractError(f"{MANIFEST} has no true size or sha256 for {file.name}")

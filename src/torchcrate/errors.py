@@ -8,6 +8,7 @@
   - RunnerError    6  a runtime is missing or refused the file
   - RegistryError  7  the registry refused, lost or altered a file
   - FolderError    8  a file or folder of this machine cannot be read or written
+  - TrustError     9  a crate is not signed as asked, or holds what must not be run
 
 Exit code 1 is left to a runner that could not read one of its images.
 Anything else that escapes is a bug and keeps its traceback.
@@ -60,6 +61,12 @@ class FolderError(CrateError):
     """A file or a folder of this machine cannot be read or written."""
 
     exit_code = 8
+
+
+class TrustError(CrateError):
+    """A crate is not signed as it was asked to be, or a file in it is hostile."""
+
+    exit_code = 9
 
 
 INTERRUPTED = 130  # what shells report of a program that Ctrl-C ended: 128 + SIGINT
