@@ -14,7 +14,15 @@ from torchcrate.errors import RegistryError
 from torchcrate.export.artifact import sha256_of
 from torchcrate.files import reading, writing
 from torchcrate.release.manifest import MANIFEST
-from torchcrate.release.registry import NotFoundError, Progress, Sink, TakenError, Upload, in_order
+from torchcrate.release.registry import (
+    Copy,
+    NotFoundError,
+    Progress,
+    Sink,
+    TakenError,
+    Upload,
+    in_order,
+)
 from torchcrate.release.staging import flush_folder, staged
 
 _PIECE = 1 << 20
@@ -60,6 +68,19 @@ class FolderRegistry:
                 if not piece:
                     return
                 sink.write(piece)
+
+    def copies(self, name: str, version: str, names: Iterable[str]) -> tuple[Copy, ...] | None:
+        """Return the version's files, one copy each; None if it is not there."""
+        folder = self._root / name / version
+        if not self.published(name, version):
+            return None
+        with reading(folder):
+            paths = sorted(path for path in folder.iterdir() if path.is_file())
+            return tuple(Copy(path.name, sha256_of(path), path.name) for path in paths)
+
+    def fetch_copy(self, name: str, version: str, copy: Copy, sink: Sink) -> None:
+        """Send the one copy there is to `sink`."""
+        self.fetch(name, version, copy.file, sink)
 
     @contextmanager
     def draft(
@@ -112,7 +133,3 @@ class FolderDraft:
                 raise TakenError(f"{self._target} was published by another process") from error
             raise
         flush_folder(self._target.parent)
-
-    def listed(self, file_names: Iterable[str]) -> dict[str, str | None]:
-        """Return what stands now under the version's own name."""
-        return {name: sha256_of(self._target / name) for name in file_names}

@@ -12,7 +12,19 @@ from typing import BinaryIO
 
 from torchcrate.errors import RegistryError
 from torchcrate.release.gitlab_api import Packages
-from torchcrate.release.registry import Notice, Progress, Sink, Upload, in_order, silent
+from torchcrate.release.manifest import LARGEST, MANIFEST
+from torchcrate.release.receive import Buffer
+from torchcrate.release.registry import (
+    Copy,
+    DuplicateError,
+    Notice,
+    Progress,
+    Sink,
+    TakenError,
+    Upload,
+    in_order,
+    silent,
+)
 from torchcrate.release.retry import PassingError
 from torchcrate.release.settings import Settings
 from torchcrate.release.transport import RefusedError, Transport
@@ -49,7 +61,25 @@ class GitLabRegistry:
 
     def fetch(self, name: str, version: str, file: str, sink: Sink) -> None:
         """Send a file to `sink`, going on where a broken connection stopped."""
-        url = self._packages.url(name, version, file)
+        self._stream(self._packages.url(name, version, file), sink)
+
+    def copies(self, name: str, version: str, names: Iterable[str]) -> tuple[Copy, ...] | None:
+        """Return every copy of a listed version's files, or what is served of `names`."""
+        return self._transport.persist(lambda _: self._packages.copies(name, version, names))
+
+    def fetch_copy(self, name: str, version: str, copy: Copy, sink: Sink) -> None:
+        """Send one copy to `sink`; servers before 18.4 have the newest only, by its name."""
+        self._stream(copy.id or self._packages.url(name, version, copy.file), sink)
+
+    @contextmanager
+    def draft(
+        self, name: str, version: str, on_progress: Progress, *, mend: bool = False
+    ) -> Iterator["GitLabDraft"]:
+        """Begin, or take up again, the hidden package of this version, or mend the listed one."""
+        yield GitLabDraft(self._packages, self._transport, name, version, on_progress, mend)
+
+    def _stream(self, url: str, sink: Sink) -> None:
+        """Send a file to `sink`, going on where a broken connection stopped."""
 
         def attempt(_: bool) -> None:
             with self._transport.stream(url, sink.received) as (goes_on, pieces):
@@ -60,16 +90,14 @@ class GitLabRegistry:
 
         self._transport.persist(attempt)
 
-    @contextmanager
-    def draft(
-        self, name: str, version: str, on_progress: Progress, *, mend: bool = False
-    ) -> Iterator["GitLabDraft"]:
-        """Begin, or take up again, the hidden package of this version, or mend the listed one."""
-        yield GitLabDraft(self._packages, self._transport, name, version, on_progress, mend)
-
 
 class GitLabDraft:
-    """The hidden package of one version; see `Draft` for what each method promises."""
+    """The hidden package of one version; see `Draft` for what each method promises.
+
+    The first upload of a version makes its package, as a hidden one. Every later one
+    leaves the word out, and with it the package's status as it is: `hidden` would
+    un-list a version that another publisher released meanwhile.
+    """
 
     def __init__(
         self,
@@ -85,45 +113,58 @@ class GitLabDraft:
         self._name = name
         self._version = version
         self._on_progress = on_progress
-        self._begun: bool | None = mend or None
-        # A hidden upload to a listed version would un-list it.
-        self._status = "default" if mend else "hidden"
+        self._listed = mend
+        self._stands: bool | None = mend or None
 
     def held(self, file: str) -> str | None:
         """Return the sha256 of what an earlier run left under this name, or None."""
-        if self._begun is None:
-            self._begun = self._transport.persist(
+        if self._stands is None:
+            self._stands = self._transport.persist(
                 lambda _: self._packages.has_hidden(self._name, self._version)
             )
-        return self._sha256(file) if self._begun else None  # one question, not one a file
+        # One question instead of one a file; but a deploy token cannot put it.
+        if self._stands is False:
+            return None
+        found = self._look(file)
+        self._stands = self._stands or found is not None or None
+        return found
 
     def add(self, upload: Upload) -> None:
         """Store a file; the version stays as hidden or as listed as it is."""
-        self._put(upload, self._status)
+        first = not self._stands
+        self._put(upload, "hidden" if first else "")
+        self._stands = True
+        if first:
+            self._unhide()
 
     def release(self, manifest: Upload) -> None:
         """Store the manifest and list the version, in one transaction of the server's."""
+        if not self._listed and self._lists():
+            raise self._taken()
         self._put(manifest, "default")
-        if not self._transport.persist(lambda _: self._packages.lists(self._name, self._version)):
-            raise RegistryError(
-                f"{self._packages.project} stored {manifest.name} of {self._name} {self._version} "
-                "but does not list the version: publish again"
-            )
-        self._status = "default"
 
-    def listed(self, file_names: Iterable[str]) -> dict[str, str | None]:
-        """Return what the server lists, or, where this token may not list, what it serves."""
-        found = self._transport.persist(
-            lambda _: self._packages.inventory(self._name, self._version)
-        )
-        return {
-            name: self._sha256(name) if found is None else found.get(name) for name in file_names
-        }
+    def _unhide(self) -> None:
+        """List the version again, should this run's first upload have met a released one."""
+        if self._look(MANIFEST) is None:
+            return
+        data = Buffer(MANIFEST, LARGEST)
+        url = self._packages.url(self._name, self._version, MANIFEST)
+        with self._transport.stream(url, 0) as (_, pieces):
+            for piece in pieces:
+                data.write(piece)
+        self._put(Upload.of_bytes(MANIFEST, bytes(data.data)), "default")
+        raise self._taken()
 
-    def _sha256(self, file: str) -> str | None:
+    def _taken(self) -> TakenError:
+        return TakenError(f"another publisher released {self._name} {self._version} meanwhile")
+
+    def _look(self, file: str) -> str | None:
         return self._transport.persist(
             lambda _: self._packages.look(self._name, self._version, file)
         )
+
+    def _lists(self) -> bool:
+        return self._transport.persist(lambda _: self._packages.lists(self._name, self._version))
 
     def _put(self, upload: Upload, status: str) -> None:
         """Send a file until the server holds its very bytes, or says no."""
@@ -131,21 +172,24 @@ class GitLabDraft:
         forgiven = False
 
         def attempt(again: bool) -> None:
-            nonlocal forgiven
-            # An answer was lost: what was sent may stand, and a second copy helps nobody.
-            if again and self._stands(upload, status):
-                return
+            nonlocal forgiven, status
+            if again:
+                # An answer was lost: what was sent may stand, and a second copy helps nobody.
+                if self._arrived(upload, status):
+                    return
+                if status == "hidden" and self._packages.stands(self._name, self._version):
+                    status = ""  # somebody made the package meanwhile, perhaps this very run
             try:
                 stored = self._send(url, upload, status)
             except RefusedError as error:
                 # What was sent in vain may have come through after all, late.
-                if error.status == 400 and self._stands(upload, status):
+                if error.status == 400 and self._arrived(upload, status):
                     return
                 # A failing object storage is reported as 403, which looks like a missing right.
                 if error.status == 403 and not forgiven:
                     forgiven = True
                     raise PassingError(str(error)) from error
-                raise RegistryError(self._explained(error, upload)) from error
+                raise self._explained(error, upload) from error
             if stored != upload.sha256:
                 raise PassingError(f"{url} holds other bytes than were sent, sha256 {stored}")
 
@@ -157,7 +201,7 @@ class GitLabDraft:
             answer = self._transport.ask(
                 "PUT",
                 url,
-                params={"status": status, "select": "package_file"},
+                params={**({"status": status} if status else {}), "select": "package_file"},
                 body=self._pieces(upload, file),
                 size=upload.size,
             )
@@ -178,20 +222,20 @@ class GitLabDraft:
             done += len(piece)
             self._on_progress(upload.name, done, upload.size)
 
-    def _stands(self, upload: Upload, status: str) -> bool:
+    def _arrived(self, upload: Upload, status: str) -> bool:
         """Return whether an earlier try was carried out after all."""
-        held = self._packages.look(self._name, self._version, upload.name) == upload.sha256
-        if not held or status == "hidden":
-            return held
-        return self._packages.lists(self._name, self._version)
+        if self._packages.look(self._name, self._version, upload.name) != upload.sha256:
+            return False
+        return status != "default" or self._packages.lists(self._name, self._version)
 
-    def _explained(self, error: RefusedError, upload: Upload) -> str:
+    def _explained(self, error: RefusedError, upload: Upload) -> RegistryError:
         """Return the server's refusal with what to do about it."""
         package = f"{self._name} {self._version}"
         if "duplicate" in str(error).lower():
-            return (
+            return DuplicateError(
                 f"{error}; it holds another {upload.name} of {package} and refuses duplicates: "
-                f"let a Maintainer delete that file, or take the next version number"
+                f"let a Maintainer delete that file, or take the next version number",
+                upload.name,
             )
         hints = {
             400: "check the name and the version",
@@ -202,4 +246,4 @@ class GitLabDraft:
         hint = hints.get(error.status)
         if "too large" in str(error).lower():
             hint = f"{upload.name} is larger than the project's limit"
-        return f"{error}; {hint}" if hint else str(error)
+        return RegistryError(f"{error}; {hint}" if hint else str(error))

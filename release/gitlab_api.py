@@ -4,13 +4,13 @@ Whoever calls decides whether to try again; `Transport.persist` does.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import quote
 
 from torchcrate.errors import RegistryError
 from torchcrate.release.manifest import MANIFEST
-from torchcrate.release.registry import NotFoundError
+from torchcrate.release.registry import Copy, NotFoundError
 from torchcrate.release.settings import Settings
 from torchcrate.release.transport import RefusedError, Transport
 
@@ -53,23 +53,36 @@ class Packages:
             return self.look(name, version, MANIFEST) is not None
         return bool(self.listed(name, version=version))
 
-    def has_hidden(self, name: str, version: str) -> bool:
-        """Return whether an earlier run may have left files of this version, unlisted."""
-        if self._kind == "DEPLOY-TOKEN":
-            return True
-        return bool(self.listed(name, version=version, status="hidden"))
-
-    def inventory(self, name: str, version: str) -> dict[str, str] | None:
-        """Return the sha256 of each file of a listed version, by name; None if nobody may ask."""
+    def has_hidden(self, name: str, version: str) -> bool | None:
+        """Return whether files of this version are there, unlisted; None if nobody may ask."""
         if self._kind == "DEPLOY-TOKEN":
             return None
-        found: dict[str, str] = {}
-        for row in self.listed(name, version=version):
+        return bool(self.listed(name, version=version, status="hidden"))
+
+    def stands(self, name: str, version: str) -> bool:
+        """Return whether the version's package is known to be there, listed or hidden."""
+        return self.lists(name, version) or bool(self.has_hidden(name, version))
+
+    def copies(self, name: str, version: str, names: Iterable[str]) -> tuple[Copy, ...] | None:
+        """Return every copy of a listed version's files, the oldest first; None if unlisted.
+
+        Who may not list gets the newest copy of each of `names`.
+        """
+        if self._kind == "DEPLOY-TOKEN":
+            if self.look(name, version, MANIFEST) is None:
+                return None
+            found = {file: self.look(name, version, file) for file in names}
+            return tuple(Copy(file, sha256, "") for file, sha256 in found.items() if sha256)
+        rows = self.listed(name, version=version)
+        if not rows:
+            return None
+        copies = []
+        for row in rows:
             url = f"{self.project}/packages/{row.get('id')}/package_files"
-            files = self._rows(url, {"per_page": "100", "order_by": "id", "sort": "asc"})
-            # Of two copies the newer one is served.
-            found |= {str(file.get("file_name")): str(file.get("file_sha256")) for file in files}
-        return found
+            for file in self._rows(url, {"per_page": "100", "order_by": "id", "sort": "asc"}):
+                place = f"{url}/{file.get('id')}/download"
+                copies.append(Copy(str(file.get("file_name")), str(file.get("file_sha256")), place))
+        return tuple(copies)
 
     def listed(self, name: str, version: str = "", status: str = "") -> list[dict[str, Any]]:
         """Return the rows of a name's versions; what readers see, unless a status is asked for."""

@@ -8,8 +8,8 @@ evidence that is there, so that nothing has to be sent twice.
 from collections.abc import Mapping
 from dataclasses import replace
 
-from torchcrate.errors import ContractError
-from torchcrate.release.manifest import PARITY, Manifest
+from torchcrate.errors import ContractError, CrateError, RegistryError
+from torchcrate.release.manifest import MANIFEST, PARITY, Manifest, differing
 from torchcrate.release.receive import receive_small
 from torchcrate.release.registry import Registry
 from torchcrate.verify.report import Report
@@ -24,8 +24,11 @@ def adopt(ours: Manifest, held: Mapping[str, str | None], registry: Registry) ->
         registry: Where the leftover is.
 
     Raises:
-        RegistryError: If the evidence that is there cannot be read.
+        RegistryError: If the leftover was published once, with other content, or
+            the evidence that is there cannot be read.
     """
+    if held.get(MANIFEST) is not None:
+        _refuse_other(ours, registry)
     found = {file: sha256 for file, sha256 in held.items() if sha256 is not None}
     other = [file for file in ours.files if found.get(file.name, file.sha256) != file.sha256]
     if not other or any(file.kind == "content" for file in other) or PARITY not in found:
@@ -50,3 +53,18 @@ def adopt(ours: Manifest, held: Mapping[str, str | None], registry: Registry) ->
     if not report.passed or not needed <= judged <= {(file.name, file.sha256) for file in files}:
         return ours  # it is not of these bytes
     return replace(ours, files=files, parity=report.runtimes)
+
+
+def _refuse_other(ours: Manifest, registry: Registry) -> None:
+    """Refuse to cover what readers have had: a manifest is sent only to show a version."""
+    data = receive_small(registry, ours.name, ours.version, MANIFEST)
+    try:
+        theirs = Manifest.parse(data)
+    except CrateError:
+        return  # it arrived damaged
+    if (theirs.name, theirs.version, theirs.content) != (ours.name, ours.version, ours.content):
+        raise RegistryError(
+            f"{ours.name} {ours.version} was published in {registry.where} with other content, "
+            f"{', '.join(differing(ours, theirs))}, and is hidden since: let a Maintainer delete "
+            "it, or take the next version number"
+        )

@@ -84,13 +84,16 @@ class Manifest:
         manifest._check()
         return manifest
 
-    def sums(self) -> bytes:
+    def sums(self, stored: bytes = b"") -> bytes:
         """Return the text of SHA256SUMS, as `sha256sum -c` reads it.
 
-        It lists every file of `files` and the manifest itself, `dump()` as it stands.
+        It lists every file of `files` and the manifest itself.
+
+        Args:
+            stored: The manifest's own bytes where it was read from somewhere; else `dump()`.
         """
         rows = [(file.sha256, file.name) for file in self.files]
-        rows.append((hashlib.sha256(self.dump()).hexdigest(), MANIFEST))
+        rows.append((hashlib.sha256(stored or self.dump()).hexdigest(), MANIFEST))
         return "".join(f"{sha256}  {name}\n" for sha256, name in rows).encode()
 
     def _check(self) -> None:
@@ -117,6 +120,15 @@ def content_digest(files: Iterable[Artifact]) -> str:
     """Return the sha256 over the `sha256  name` lines of the content files, sorted by name."""
     lines = sorted(f"{f.name}\0{f.sha256}\n" for f in files if f.kind == "content")
     return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def differing(one: Manifest, other: Manifest) -> list[str]:
+    """Return the names of the content files that are not the same in both, sorted."""
+    here, there = (
+        {(file.name, file.sha256) for file in manifest.files if file.kind == "content"}
+        for manifest in (one, other)
+    )
+    return sorted({name for name, _ in here ^ there})
 
 
 def check_name(name: str) -> str:

@@ -1,24 +1,29 @@
 """A sealed crate becomes a version in a registry: whole, once, and never changed after."""
 
-import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torchcrate.errors import RegistryError
 from torchcrate.release.crate import open_sealed
 from torchcrate.release.leftover import adopt
-from torchcrate.release.manifest import MANIFEST, SUMS, Manifest
-from torchcrate.release.receive import DamagedError, receive_manifest
+from torchcrate.release.manifest import MANIFEST, SUMS, Manifest, differing
+from torchcrate.release.receive import DamagedError
 from torchcrate.release.registry import (
     Draft,
-    NotFoundError,
+    DuplicateError,
     Progress,
     Registry,
     TakenError,
     Upload,
     silent,
 )
+from torchcrate.release.settle import Standing, standing, stated
+
+_ROUNDS = 8  # another publisher's last uploads arrive within seconds of its release
+_PAUSE = 0.1  # seconds, doubled from round to round
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,7 @@ class Published:
         where: The registry's address.
         uploaded: The files that this run sent, in the order they were sent.
         kept: The files that an earlier, unfinished run had sent already.
-        already_there: Whether the version was published before, with the same content.
+        already_there: Whether another run published it, with the same content.
     """
 
     name: str
@@ -46,7 +51,7 @@ def publish(crate: Path, registry: Registry, on_progress: Progress = silent) -> 
     """Publish the sealed crate at `crate`; the same content again is a success.
 
     Content goes first, then evidence, then the sums; the manifest, last, makes the
-    version visible.
+    version visible. Then every hash is read again, see `settle`.
 
     Raises:
         ContractError: If the crate is not sealed, or changed since.
@@ -54,114 +59,124 @@ def publish(crate: Path, registry: Registry, on_progress: Progress = silent) -> 
         RegistryError: If the version is published with other content, or the
             registry refused, lost or altered a file. No reader sees a part.
     """
-    manifest = open_sealed(crate)
-    mend = False
-    if registry.published(manifest.name, manifest.version):
+    return _Publisher(crate, open_sealed(crate), registry, on_progress).publish()
+
+
+class _Publisher:
+    """One run: what it has, and what it has sent so far."""
+
+    def __init__(
+        self, crate: Path, manifest: Manifest, registry: Registry, on_progress: Progress
+    ) -> None:
+        self._ours = manifest
+        self._registry = registry
+        self._on_progress = on_progress
+        self._what = f"{manifest.name} {manifest.version}"
+        self._files = {
+            file.name: Upload.of_file(crate / file.name, file) for file in manifest.files
+        }
+        self._sent: list[Upload] = []
+        self._kept: tuple[str, ...] = ()
+
+    def publish(self) -> Published:
+        """Bring the version to where it stands whole, whoever releases it."""
+        for round_ in range(_ROUNDS):
+            damaged, stands = False, None
+            try:
+                stands = standing(self._registry, self._ours)
+            except DamagedError:
+                damaged = True  # the last request of an earlier run arrived damaged
+            if stands and self._settled(stands):
+                return self._published(stands)
+            if stands is None:
+                self._fill(mend=damaged, patient=round_ < _ROUNDS - 1)
+            time.sleep(_PAUSE * 2**round_ if round_ else 0)
+        raise RegistryError(
+            f"{self._what} in {self._registry.where} changes while it is published: wait for its "
+            "other publishers, then publish again"
+        )
+
+    def _draft(self, *, mend: bool) -> AbstractContextManager[Draft]:
+        name, version = self._ours.name, self._ours.version
+        return self._registry.draft(name, version, self._on_progress, mend=mend)
+
+    def _fill(self, *, mend: bool, patient: bool) -> None:
+        """Send what the draft does not hold yet, and release it, if nobody else was faster."""
         try:
-            return _same(manifest, registry)
-        except DamagedError:
-            mend = True  # the last request of an earlier run arrived damaged
-    try:
-        with registry.draft(manifest.name, manifest.version, on_progress, mend=mend) as draft:
-            return _fill(crate, manifest, draft, registry, mend)
-    except TakenError:
-        return _same(manifest, registry)
+            with self._draft(mend=mend) as draft:
+                held = {name: draft.held(name) for name in (*self._files, SUMS, MANIFEST)}
+                if mend:
+                    self._refuse_other_content(held)
+                manifest = adopt(self._ours, held, self._registry)
+                uploads = self._uploads(manifest)
+                self._kept = tuple(each.name for each in uploads if held[each.name] == each.sha256)
+                for upload in uploads:
+                    if upload.name not in self._kept:
+                        self._send(draft.add, upload)
+                self._send(draft.release, Upload.of_bytes(MANIFEST, manifest.dump()))
+        except TakenError:
+            return  # the next round looks at what stands
+        except DuplicateError as error:
+            self._sent.pop()  # it was not stored
+            content = {file.name for file in self._ours.files if file.kind == "content"}
+            # With the same content, another publisher may be about to release its evidence.
+            if error.file in content or not patient:
+                raise
 
+    def _send(self, store: Callable[[Upload], None], upload: Upload) -> None:
+        self._sent.append(upload)  # before, for it may stand even if this run is told otherwise
+        store(upload)
 
-def _fill(
-    crate: Path, manifest: Manifest, draft: Draft, registry: Registry, mend: bool
-) -> Published:
-    """Send what the draft does not hold yet, release it, and read every hash again."""
-    held = {name: draft.held(name) for name in (*(file.name for file in manifest.files), SUMS)}
-    if mend:
-        _refuse_other_content(manifest, held, registry)
-    manifest = adopt(manifest, held, registry)
-    uploads = _uploads(crate, manifest)
-    missing = [upload for upload in uploads if held[upload.name] != upload.sha256]
-    for upload in missing:
-        draft.add(upload)
-    last = _upload(MANIFEST, manifest.dump())
-    draft.release(last)
-    uploaded = [*missing, last, *_cover([*uploads, last], draft)]
-    return Published(
-        manifest.name,
-        manifest.version,
-        registry.where,
-        uploaded=tuple(upload.name for upload in uploaded),
-        kept=tuple(upload.name for upload in uploads if upload not in missing),
-        already_there=False,
-    )
+    def _settled(self, stands: Standing) -> bool:
+        """Return whether readers get every file as stated; cover what they do not get.
 
+        Raises:
+            RegistryError: If the content is another than ours, and nothing of ours hides it.
+        """
+        other = stands.manifest.content != self._ours.content
+        hidden = stands.hidden(self._sent)
+        if other and not (hidden and self._sent):
+            raise RegistryError(
+                f"{self._what} is already published in {self._registry.where} with other content, "
+                f"{', '.join(differing(self._ours, stands.manifest))}: a published version is "
+                "never changed, take the next version number"
+            )
+        if hidden:
+            with self._draft(mend=True) as draft:
+                for upload in stated(stands, hidden, self._files.values(), self._registry):
+                    self._send(draft.add, upload)
+        return not hidden
 
-def _cover(uploads: list[Upload], draft: Draft) -> list[Upload]:
-    """Send again what another publisher's late upload hides; return what was sent.
-
-    Raises:
-        TakenError: If the manifest that stands is another publisher's.
-    """
-    stands = draft.listed([upload.name for upload in uploads])
-    hidden = [upload for upload in uploads if stands[upload.name] != upload.sha256]
-    if any(upload.name == MANIFEST for upload in hidden):
-        raise TakenError("another publisher released this version at the same time")
-    for upload in hidden:
-        draft.add(upload)
-    return hidden
-
-
-def _refuse_other_content(
-    ours: Manifest, held: Mapping[str, str | None], registry: Registry
-) -> None:
-    """Mend nothing but our own content."""
-    other = [
-        file.name
-        for file in ours.files
-        if file.kind == "content" and held[file.name] not in (None, file.sha256)
-    ]
-    if other:
-        raise RegistryError(
-            f"{ours.name} {ours.version} is already published in {registry.where} with a damaged "
-            f"{MANIFEST} and other content, {', '.join(other)}: take the next version number"
+    def _published(self, stands: Standing) -> Published:
+        ours = any(upload.sha256 == stands.made[MANIFEST].sha256 for upload in self._sent)
+        return Published(
+            self._ours.name,
+            self._ours.version,
+            self._registry.where,
+            uploaded=tuple(upload.name for upload in self._sent),
+            kept=self._kept,
+            already_there=not ours,
         )
 
+    def _refuse_other_content(self, held: Mapping[str, str | None]) -> None:
+        """Mend nothing but our own content."""
+        other = [
+            file.name
+            for file in self._ours.files
+            if file.kind == "content" and held[file.name] not in (None, file.sha256)
+        ]
+        if other:
+            raise RegistryError(
+                f"{self._what} is already published in {self._registry.where} with a damaged "
+                f"{MANIFEST} and other content, {', '.join(other)}: take the next version number"
+            )
 
-def _uploads(crate: Path, manifest: Manifest) -> list[Upload]:
-    """Return all files but the manifest, in the order in which they are sent."""
-    ordered = sorted(manifest.files, key=lambda file: file.kind != "content")
-    files = [Upload.of_file(crate / file.name, file) for file in ordered]
-    return [*files, _upload(SUMS, manifest.sums())]
+    def _uploads(self, manifest: Manifest) -> list[Upload]:
+        """Return all files but the manifest, in the order in which they are sent.
 
-
-def _upload(name: str, data: bytes) -> Upload:
-    return Upload.of_bytes(name, data, hashlib.sha256(data).hexdigest())
-
-
-def _same(ours: Manifest, registry: Registry) -> Published:
-    """Compare with the version that stands; its evidence counts, not ours.
-
-    Raises:
-        RegistryError: If the content differs, with the files that do.
-    """
-    what = f"{ours.name} {ours.version}"
-    try:
-        theirs, _, _ = receive_manifest(registry, ours.name, ours.version)
-    except NotFoundError as error:
-        raise RegistryError(
-            f"{registry.where} lists {what} without {MANIFEST}, so it was not published by "
-            "torchcrate: let a Maintainer delete it, or take the next version number"
-        ) from error
-    if theirs.content != ours.content:
-        files = ", ".join(_differing(ours, theirs))
-        raise RegistryError(
-            f"{what} is already published in {registry.where} with other content, {files}: "
-            "a published version is never changed, take the next version number"
-        )
-    return Published(ours.name, ours.version, registry.where, (), (), already_there=True)
-
-
-def _differing(ours: Manifest, theirs: Manifest) -> list[str]:
-    """Return the content files that are not the same in both, sorted by name."""
-    here, there = (
-        {(file.name, file.sha256) for file in manifest.files if file.kind == "content"}
-        for manifest in (ours, theirs)
-    )
-    return sorted({name for name, _ in here ^ there})
+        It is the same for all publishers: where a registry refuses a second file of one
+        name, whoever comes second to the first file that differs stops there.
+        """
+        ordered = sorted(manifest.files, key=lambda file: file.kind != "content")
+        files = [replace(self._files[f.name], size=f.size, sha256=f.sha256) for f in ordered]
+        return [*files, Upload.of_bytes(SUMS, manifest.sums())]

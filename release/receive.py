@@ -1,14 +1,16 @@
 """What comes from a registry, judged before it is believed."""
 
 import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
+from typing import IO, BinaryIO
 
 from torchcrate.errors import CrateError, RegistryError
 from torchcrate.export.artifact import Artifact
 from torchcrate.release.manifest import LARGEST, MANIFEST, SUMS, Manifest
-from torchcrate.release.registry import NotFoundError, Progress, Registry
+from torchcrate.release.registry import NotFoundError, Progress, Registry, Upload
 
 
 class DamagedError(RegistryError):
@@ -37,6 +39,41 @@ class Buffer:
     def restart(self) -> None:
         """Forget what was received."""
         self.data.clear()
+
+
+class Spool:
+    """A `Sink` in an open file that nobody else sees, to be sent on from there."""
+
+    def __init__(self, name: str, file: IO[bytes]) -> None:
+        self._name = name
+        self._file = file
+        self.received = 0
+
+    def write(self, chunk: bytes) -> None:
+        """Append `chunk`."""
+        self._file.write(chunk)
+        self.received += len(chunk)
+
+    def restart(self) -> None:
+        """Forget what was received."""
+        self._file.seek(0)
+        self._file.truncate()
+        self.received = 0
+
+    def upload(self) -> Upload:
+        """Return what came, on its way to a registry; good until `close`."""
+        self._file.seek(0)
+        digest = hashlib.file_digest(self._file, "sha256").hexdigest()
+        return Upload(self._name, self.received, digest, self._again)
+
+    def _again(self) -> BinaryIO:
+        file = os.fdopen(os.dup(self._file.fileno()), "rb")
+        file.seek(0)
+        return file
+
+    def close(self) -> None:
+        """Give the file up."""
+        self._file.close()
 
 
 class Parcel:

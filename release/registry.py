@@ -4,6 +4,7 @@ A registry keeps files under a name and a version. Readers see a version whole
 or not at all; a `Draft` is a version on its way that no reader sees yet.
 """
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
@@ -74,9 +75,24 @@ class Upload:
         return cls(file.name, file.size, file.sha256, lambda: path.open("rb"))
 
     @classmethod
-    def of_bytes(cls, name: str, data: bytes, sha256: str) -> "Upload":
+    def of_bytes(cls, name: str, data: bytes) -> "Upload":
         """Take `data`, already in memory."""
-        return cls(name, len(data), sha256, lambda: BytesIO(data))
+        return cls(name, len(data), hashlib.sha256(data).hexdigest(), lambda: BytesIO(data))
+
+
+@dataclass(frozen=True)
+class Copy:
+    """One stored copy of a file; of two with one name readers get the newer.
+
+    Attributes:
+        file: The file's name.
+        sha256: Lower-case hexadecimal digest of its bytes.
+        id: By what the registry knows this very copy.
+    """
+
+    file: str
+    sha256: str
+    id: str
 
 
 class Draft(Protocol):
@@ -89,25 +105,29 @@ class Draft(Protocol):
         """Store one file and prove by its sha256 that it arrived whole.
 
         Raises:
+            TakenError: If another publisher released this version meanwhile.
+            DuplicateError: If the registry keeps another file of this name.
             RegistryError: If it was refused, or arrived damaged.
         """
 
     def release(self, manifest: Upload) -> None:
         """Store the manifest and show the version to readers, in one step.
 
-        After it, `add` replaces a file of the version that readers see.
-
         Raises:
-            TakenError: If another publisher released this version meanwhile.
-            RegistryError: If the manifest was refused, or arrived damaged.
+            As `add`.
         """
-
-    def listed(self, file_names: Iterable[str]) -> dict[str, str | None]:
-        """Return the sha256 that readers get for each of these files, after `release`."""
 
 
 class TakenError(RegistryError):
     """Another publisher released the version first; compare with what stands."""
+
+
+class DuplicateError(RegistryError):
+    """The registry holds another file of this name, and keeps it."""
+
+    def __init__(self, message: str, file: str) -> None:
+        super().__init__(message)
+        self.file = file
 
 
 class Registry(Protocol):
@@ -133,6 +153,22 @@ class Registry(Protocol):
         Raises:
             NotFoundError: If there is no such file.
             RegistryError: If it cannot be had.
+        """
+
+    def copies(self, name: str, version: str, names: Iterable[str]) -> tuple[Copy, ...] | None:
+        """Return every copy of the version's files, the oldest first; None if readers see none.
+
+        Args:
+            name: Package name.
+            version: SemVer.
+            names: The files to look for, where this token may not list what there is.
+        """
+
+    def fetch_copy(self, name: str, version: str, copy: Copy, sink: Sink) -> None:
+        """Send the bytes of one copy to `sink`, also of one that a newer copy hides.
+
+        Raises:
+            NotFoundError: If the registry cannot give it out.
         """
 
     def draft(

@@ -39,6 +39,7 @@ class Options:
     duplicates: bool = True
     checksum_header: bool = True
     select: bool = True  # whether PUT answers with the row when asked to
+    by_id: bool = True  # whether one copy can be had by its id; GitLab can since 18.4
     redirect: bool = False  # files come from another origin, which refuses GitLab's tokens
     max_file_size: int = 5 * 2**30
     tokens: dict[str, str] = field(

@@ -175,6 +175,12 @@ class Handler(BaseHTTPRequestHandler):
             case "GET", ["packages", id, "package_files"] if id.isdigit():
                 project.may_list(actor)
                 self.page([file.row() for file in project.by_id(int(id)).files])
+            case "GET", ["packages", id, "package_files", file, "download"] if file.isdigit():
+                project.may_read_file(actor)
+                copies = [copy for copy in project.by_id(int(id)).files if copy.id == int(file)]
+                if not copies or not project.options.by_id:
+                    raise Answer(404, {"error": "404 Not Found"})
+                self.send_file(copies[0], {})
             case "DELETE", ["packages", id] if id.isdigit():
                 project.may_delete(actor)
                 project.packages.remove(project.by_id(int(id)))
