@@ -16,7 +16,9 @@ from torchcrate.files import reading, writing
 from torchcrate.release.manifest import MANIFEST
 from torchcrate.release.registry import (
     Copy,
+    Draft,
     NotFoundError,
+    Notice,
     Progress,
     Sink,
     TakenError,
@@ -31,13 +33,19 @@ _PIECE = 1 << 20
 class FolderRegistry:
     """Versions under one folder; see `Registry` for what each method promises."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, rehearse: Notice | None = None) -> None:
         self._root = root
+        self._rehearse = rehearse
 
     @property
     def where(self) -> str:
         """The folder."""
         return str(self._root)
+
+    @property
+    def rehearses(self) -> bool:
+        """Whether a draft only shows what it would write."""
+        return self._rehearse is not None
 
     def versions(self, name: str) -> tuple[str, ...]:
         """Return the versions that hold a manifest, the oldest first by SemVer."""
@@ -85,11 +93,14 @@ class FolderRegistry:
     @contextmanager
     def draft(
         self, name: str, version: str, on_progress: Progress, *, mend: bool = False
-    ) -> Iterator["FolderDraft"]:
+    ) -> Iterator[Draft]:
         """Begin a version in a hidden folder; what is not released vanishes."""
         target = self._root / name / version
         if mend:
             raise RegistryError(f"{target} was damaged: remove the folder and publish again")
+        if self._rehearse is not None:
+            yield RehearsedDraft(target, self._rehearse)
+            return
         with writing(target), staged(target) as folder:
             yield FolderDraft(folder, target, on_progress)
 
@@ -133,3 +144,24 @@ class FolderDraft:
                 raise TakenError(f"{self._target} was published by another process") from error
             raise
         flush_folder(self._target.parent)
+
+
+class RehearsedDraft:
+    """A draft that shows what it would write, and writes nothing."""
+
+    def __init__(self, target: Path, show: Notice) -> None:
+        self._target = target
+        self._show = show
+
+    def held(self, file: str) -> str | None:
+        """Return None, as a `FolderDraft` does."""
+        return None
+
+    def add(self, upload: Upload) -> None:
+        """Show the file."""
+        self._show(f"write {self._target / upload.name} ({upload.size} bytes)")
+
+    def release(self, manifest: Upload) -> None:
+        """Show the manifest, and the rename that shows the version."""
+        self.add(manifest)
+        self._show(f"show {self._target} by one rename")

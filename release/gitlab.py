@@ -1,45 +1,27 @@
-"""A registry in a GitLab project: its generic package registry, over HTTP.
-
-GitLab keeps a status for the whole package. Files sent with `status=hidden` can
-be read by whoever knows their names, but the version is not listed; the manifest
-comes last with `status=default`, which stores it and lists the version in one
-transaction. A later `hidden` would un-list the version, hence: look first.
-"""
+"""A registry in a GitLab project: its generic package registry, over HTTP."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import BinaryIO
 
-from torchcrate.errors import RegistryError
 from torchcrate.release.gitlab_api import Packages
-from torchcrate.release.manifest import LARGEST, MANIFEST
-from torchcrate.release.receive import Buffer
-from torchcrate.release.registry import (
-    Copy,
-    DuplicateError,
-    Notice,
-    Progress,
-    Sink,
-    TakenError,
-    Upload,
-    in_order,
-    silent,
-)
-from torchcrate.release.retry import PassingError
+from torchcrate.release.gitlab_draft import GitLabDraft, RehearsedDraft
+from torchcrate.release.registry import Copy, Notice, Progress, Sink, in_order, silent
 from torchcrate.release.settings import Settings
-from torchcrate.release.transport import RefusedError, Transport
-
-_PIECE = 1 << 20
+from torchcrate.release.transport import Transport
 
 
 class GitLabRegistry:
     """The generic packages of one project; see `Registry` for what each method promises."""
 
-    def __init__(self, settings: Settings, on_notice: Notice = silent) -> None:
+    def __init__(
+        self, settings: Settings, on_notice: Notice = silent, rehearse: Notice | None = None
+    ) -> None:
         self._transport = Transport(
-            settings.project, settings.credential, settings.patience, on_notice
+            settings.project, settings.credential, settings.patience, on_notice, rehearse or silent
         )
         self._packages = Packages(settings, self._transport)
+        self._draft = RehearsedDraft if rehearse else GitLabDraft
+        self.rehearses = rehearse is not None
 
     def close(self) -> None:
         """Close the connections."""
@@ -74,9 +56,11 @@ class GitLabRegistry:
     @contextmanager
     def draft(
         self, name: str, version: str, on_progress: Progress, *, mend: bool = False
-    ) -> Iterator["GitLabDraft"]:
+    ) -> Iterator[GitLabDraft]:
         """Begin, or take up again, the hidden package of this version, or mend the listed one."""
-        yield GitLabDraft(self._packages, self._transport, name, version, on_progress, mend)
+        if not mend:
+            self._transport.persist(lambda _: self._packages.check_rights())
+        yield self._draft(self._packages, self._transport, name, version, on_progress, mend)
 
     def _stream(self, url: str, sink: Sink) -> None:
         """Send a file to `sink`, going on where a broken connection stopped."""
@@ -89,161 +73,3 @@ class GitLabRegistry:
                     sink.write(piece)
 
         self._transport.persist(attempt)
-
-
-class GitLabDraft:
-    """The hidden package of one version; see `Draft` for what each method promises.
-
-    The first upload of a version makes its package, as a hidden one. Every later one
-    leaves the word out, and with it the package's status as it is: `hidden` would
-    un-list a version that another publisher released meanwhile.
-    """
-
-    def __init__(
-        self,
-        packages: Packages,
-        transport: Transport,
-        name: str,
-        version: str,
-        on_progress: Progress,
-        mend: bool,
-    ) -> None:
-        self._packages = packages
-        self._transport = transport
-        self._name = name
-        self._version = version
-        self._on_progress = on_progress
-        self._listed = mend
-        self._stands: bool | None = mend or None
-
-    def held(self, file: str) -> str | None:
-        """Return the sha256 of what an earlier run left under this name, or None."""
-        if self._stands is None:
-            self._stands = self._transport.persist(
-                lambda _: self._packages.has_hidden(self._name, self._version)
-            )
-        # One question instead of one a file; but a deploy token cannot put it.
-        if self._stands is False:
-            return None
-        found = self._look(file)
-        self._stands = self._stands or found is not None or None
-        return found
-
-    def add(self, upload: Upload) -> None:
-        """Store a file; the version stays as hidden or as listed as it is."""
-        first = not self._stands
-        self._put(upload, "hidden" if first else "")
-        self._stands = True
-        if first:
-            self._unhide()
-
-    def release(self, manifest: Upload) -> None:
-        """Store the manifest and list the version, in one transaction of the server's."""
-        if not self._listed and self._lists():
-            raise self._taken()
-        self._put(manifest, "default")
-
-    def _unhide(self) -> None:
-        """List the version again, should this run's first upload have met a released one."""
-        if self._look(MANIFEST) is None:
-            return
-        data = Buffer(MANIFEST, LARGEST)
-        url = self._packages.url(self._name, self._version, MANIFEST)
-        with self._transport.stream(url, 0) as (_, pieces):
-            for piece in pieces:
-                data.write(piece)
-        self._put(Upload.of_bytes(MANIFEST, bytes(data.data)), "default")
-        raise self._taken()
-
-    def _taken(self) -> TakenError:
-        return TakenError(f"another publisher released {self._name} {self._version} meanwhile")
-
-    def _look(self, file: str) -> str | None:
-        return self._transport.persist(
-            lambda _: self._packages.look(self._name, self._version, file)
-        )
-
-    def _lists(self) -> bool:
-        return self._transport.persist(lambda _: self._packages.lists(self._name, self._version))
-
-    def _put(self, upload: Upload, status: str) -> None:
-        """Send a file until the server holds its very bytes, or says no."""
-        url = self._packages.url(self._name, self._version, upload.name)
-        forgiven = False
-
-        def attempt(again: bool) -> None:
-            nonlocal forgiven, status
-            if again:
-                # An answer was lost: what was sent may stand, and a second copy helps nobody.
-                if self._arrived(upload, status):
-                    return
-                if status == "hidden" and self._packages.stands(self._name, self._version):
-                    status = ""  # somebody made the package meanwhile, perhaps this very run
-            try:
-                stored = self._send(url, upload, status)
-            except RefusedError as error:
-                # What was sent in vain may have come through after all, late.
-                if error.status == 400 and self._arrived(upload, status):
-                    return
-                # A failing object storage is reported as 403, which looks like a missing right.
-                if error.status == 403 and not forgiven:
-                    forgiven = True
-                    raise PassingError(str(error)) from error
-                raise self._explained(error, upload) from error
-            if stored != upload.sha256:
-                raise PassingError(f"{url} holds other bytes than were sent, sha256 {stored}")
-
-        self._transport.persist(attempt)
-
-    def _send(self, url: str, upload: Upload, status: str) -> str | None:
-        """PUT a file, once; return the sha256 that the server computed over what it stored."""
-        with upload.open() as file:
-            answer = self._transport.ask(
-                "PUT",
-                url,
-                params={**({"status": status} if status else {}), "select": "package_file"},
-                body=self._pieces(upload, file),
-                size=upload.size,
-            )
-        try:
-            row = answer.json(url)
-        except PassingError:
-            row = None
-        stated = row.get("file_sha256") if isinstance(row, dict) else None
-        if isinstance(stated, str):
-            return stated.lower()
-        return self._packages.look(self._name, self._version, upload.name)
-
-    def _pieces(self, upload: Upload, file: BinaryIO) -> Iterator[bytes]:
-        done = 0
-        self._on_progress(upload.name, done, upload.size)
-        while piece := file.read(_PIECE):
-            yield piece
-            done += len(piece)
-            self._on_progress(upload.name, done, upload.size)
-
-    def _arrived(self, upload: Upload, status: str) -> bool:
-        """Return whether an earlier try was carried out after all."""
-        if self._packages.look(self._name, self._version, upload.name) != upload.sha256:
-            return False
-        return status != "default" or self._packages.lists(self._name, self._version)
-
-    def _explained(self, error: RefusedError, upload: Upload) -> RegistryError:
-        """Return the server's refusal with what to do about it."""
-        package = f"{self._name} {self._version}"
-        if "duplicate" in str(error).lower():
-            return DuplicateError(
-                f"{error}; it holds another {upload.name} of {package} and refuses duplicates: "
-                f"let a Maintainer delete that file, or take the next version number",
-                upload.name,
-            )
-        hints = {
-            400: "check the name and the version",
-            401: "check that the token is set, valid, and still in its job",
-            403: "the token needs the role Developer and the scope api",
-            413: f"{upload.name} is larger than a proxy before GitLab lets pass",
-        }
-        hint = hints.get(error.status)
-        if "too large" in str(error).lower():
-            hint = f"{upload.name} is larger than the project's limit"
-        return RegistryError(f"{error}; {hint}" if hint else str(error))

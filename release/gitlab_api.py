@@ -16,6 +16,8 @@ from torchcrate.release.transport import RefusedError, Transport
 
 _VISIBLE = frozenset({"default", "deprecated"})  # the statuses that readers may install
 _PAGES = 1000
+_OLDEST_FIRST = {"per_page": "100", "order_by": "id", "sort": "asc"}
+_DEVELOPER = 30  # the access level that may upload packages
 
 
 class Packages:
@@ -30,6 +32,41 @@ class Packages:
         """Return where one file is, for PUT, GET and HEAD."""
         words = "/".join(quote(word, safe="") for word in (name, version, file))
         return f"{self.project}/packages/generic/{words}"
+
+    def check_rights(self) -> None:
+        """Refuse a personal token that may not publish; of others GitLab gives no account.
+
+        Raises:
+            RefusedError: If the token lacks the scope or its owner the role.
+        """
+        if self._kind != "PRIVATE-TOKEN":
+            return
+        api = self.project.rpartition("/projects/")[0]
+        scopes = self._account(f"{api}/personal_access_tokens/self").get("scopes")
+        if isinstance(scopes, list) and scopes and "api" not in scopes:
+            raise RefusedError(
+                f"the token for {self.project} has the scope {', '.join(map(str, scopes))}, which "
+                "may not publish: make one with the scope api",
+                403,
+            )
+        permissions = self._account(self.project).get("permissions")
+        entries = permissions.values() if isinstance(permissions, dict) else ()
+        levels = [entry.get("access_level") for entry in entries if isinstance(entry, dict)]
+        known = [level for level in levels if isinstance(level, int)]
+        if known and max(known) < _DEVELOPER:
+            raise RefusedError(
+                f"the token's owner has the access level {max(known)} in {self.project}, which "
+                f"may not publish: the role Developer, level {_DEVELOPER}, is needed",
+                403,
+            )
+
+    def _account(self, url: str) -> dict[str, Any]:
+        """Return what the server says there; nothing if it keeps it to itself."""
+        try:
+            found = self._transport.ask("GET", url).json(url)
+        except (NotFoundError, RefusedError):
+            return {}  # the upload itself will tell
+        return found if isinstance(found, dict) else {}
 
     def look(self, name: str, version: str, file: str) -> str | None:
         """Return the sha256 of what a reader gets for this file, listed or not; None if nothing."""
@@ -79,16 +116,31 @@ class Packages:
         copies = []
         for row in rows:
             url = f"{self.project}/packages/{row.get('id')}/package_files"
-            for file in self._rows(url, {"per_page": "100", "order_by": "id", "sort": "asc"}):
+            for file in self._rows(url, _OLDEST_FIRST):
                 place = f"{url}/{file.get('id')}/download"
                 copies.append(Copy(str(file.get("file_name")), str(file.get("file_sha256")), place))
         return tuple(copies)
 
+    def announce_listing(self, name: str, version: str) -> None:
+        """Show the request of `lists`, without making it."""
+        if self._kind == "DEPLOY-TOKEN":
+            self._transport.announce("HEAD", self.url(name, version, MANIFEST))
+            return
+        query = {**_query(name, version, ""), "page": "1"}
+        self._transport.announce("GET", f"{self.project}/packages", query)
+
+    def announce_copies(self, name: str, version: str) -> None:
+        """Show the requests of `copies`, without making them."""
+        self.announce_listing(name, version)
+        if self._kind == "DEPLOY-TOKEN":
+            self._transport.announce("HEAD", self.url(name, version, "EVERY-FILE"))
+            return
+        url = f"{self.project}/packages/ID/package_files"
+        self._transport.announce("GET", url, {**_OLDEST_FIRST, "page": "1"})
+
     def listed(self, name: str, version: str = "", status: str = "") -> list[dict[str, Any]]:
         """Return the rows of a name's versions; what readers see, unless a status is asked for."""
-        query = {"package_type": "generic", "package_name": name, "per_page": "100"}
-        query |= {"package_version": version} if version else {}
-        query |= {"status": status} if status else {}
+        query = _query(name, version, status)
         try:
             rows = list(self._rows(f"{self.project}/packages", query))
         except NotFoundError as error:
@@ -125,3 +177,10 @@ class Packages:
         if self._kind == "DEPLOY-TOKEN":
             return "a deploy token cannot list: name the exact version"
         return "check the project's address, and that the token may read its packages"
+
+
+def _query(name: str, version: str, status: str) -> dict[str, str]:
+    """Return what to ask a project's list of packages for."""
+    query = {"package_type": "generic", "package_name": name, "per_page": "100"}
+    query |= {"package_version": version} if version else {}
+    return query | ({"status": status} if status else {})

@@ -1,12 +1,12 @@
 """A sealed crate becomes a version in a registry: whole, once, and never changed after."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from torchcrate.errors import RegistryError
+from torchcrate.errors import Interrupted, RegistryError
 from torchcrate.release.crate import open_sealed
 from torchcrate.release.leftover import adopt
 from torchcrate.release.manifest import MANIFEST, SUMS, Manifest, differing
@@ -35,6 +35,7 @@ class Published:
         version: SemVer.
         where: The registry's address.
         uploaded: The files that this run sent, in the order they were sent.
+            In a rehearsal: that it would send.
         kept: The files that an earlier, unfinished run had sent already.
         already_there: Whether another run published it, with the same content.
     """
@@ -58,8 +59,13 @@ def publish(crate: Path, registry: Registry, on_progress: Progress = silent) -> 
         ParityError: If it is not green.
         RegistryError: If the version is published with other content, or the
             registry refused, lost or altered a file. No reader sees a part.
+        Interrupted: If Ctrl-C ends it; says what stands.
     """
-    return _Publisher(crate, open_sealed(crate), registry, on_progress).publish()
+    publisher = _Publisher(crate, open_sealed(crate), registry, on_progress)
+    try:
+        return publisher.publish()
+    except KeyboardInterrupt as stop:
+        raise Interrupted(publisher.stands()) from stop
 
 
 class _Publisher:
@@ -77,6 +83,7 @@ class _Publisher:
         }
         self._sent: list[Upload] = []
         self._kept: tuple[str, ...] = ()
+        self._seen = False
 
     def publish(self) -> Published:
         """Bring the version to where it stands whole, whoever releases it."""
@@ -86,14 +93,29 @@ class _Publisher:
                 stands = standing(self._registry, self._ours)
             except DamagedError:
                 damaged = True  # the last request of an earlier run arrived damaged
+            self._seen = damaged or stands is not None
             if stands and self._settled(stands):
                 return self._published(stands)
             if stands is None:
                 self._fill(mend=damaged, patient=round_ < _ROUNDS - 1)
+            if self._registry.rehearses:
+                return self._published(stands)
             time.sleep(_PAUSE * 2**round_ if round_ else 0)
         raise RegistryError(
             f"{self._what} in {self._registry.where} changes while it is published: wait for its "
             "other publishers, then publish again"
+        )
+
+    def stands(self) -> str:
+        """Return what an interrupted run leaves, in words for people."""
+        names = [upload.name for upload in self._sent]
+        if self._seen:
+            return f"readers may see {self._what} already: publish again to finish and to check it"
+        if not names:
+            return f"nothing of {self._what} was sent"
+        return (
+            f"{len(names)} files of {self._what} were sent to {self._registry.where}, and no "
+            "reader sees them: publish again to send the rest"
         )
 
     def _draft(self, *, mend: bool) -> AbstractContextManager[Draft]:
@@ -112,20 +134,26 @@ class _Publisher:
                 self._kept = tuple(each.name for each in uploads if held[each.name] == each.sha256)
                 for upload in uploads:
                     if upload.name not in self._kept:
-                        self._send(draft.add, upload)
-                self._send(draft.release, Upload.of_bytes(MANIFEST, manifest.dump()))
+                        self._add(draft, upload)
+                last = Upload.of_bytes(MANIFEST, manifest.dump())
+                self._seen = True  # perhaps, from now on
+                draft.release(last)
+                self._sent.append(last)
         except TakenError:
             return  # the next round looks at what stands
         except DuplicateError as error:
-            self._sent.pop()  # it was not stored
             content = {file.name for file in self._ours.files if file.kind == "content"}
             # With the same content, another publisher may be about to release its evidence.
             if error.file in content or not patient:
                 raise
 
-    def _send(self, store: Callable[[Upload], None], upload: Upload) -> None:
+    def _add(self, draft: Draft, upload: Upload) -> None:
         self._sent.append(upload)  # before, for it may stand even if this run is told otherwise
-        store(upload)
+        try:
+            draft.add(upload)
+        except DuplicateError:
+            self._sent.pop()
+            raise
 
     def _settled(self, stands: Standing) -> bool:
         """Return whether readers get every file as stated; cover what they do not get.
@@ -144,18 +172,18 @@ class _Publisher:
         if hidden:
             with self._draft(mend=True) as draft:
                 for upload in stated(stands, hidden, self._files.values(), self._registry):
-                    self._send(draft.add, upload)
+                    self._add(draft, upload)
         return not hidden
 
-    def _published(self, stands: Standing) -> Published:
-        ours = any(upload.sha256 == stands.made[MANIFEST].sha256 for upload in self._sent)
+    def _published(self, stands: Standing | None) -> Published:
+        sent = {upload.sha256 for upload in self._sent if upload.name == MANIFEST}
         return Published(
             self._ours.name,
             self._ours.version,
             self._registry.where,
             uploaded=tuple(upload.name for upload in self._sent),
             kept=self._kept,
-            already_there=not ours,
+            already_there=stands is not None and stands.made[MANIFEST].sha256 not in sent,
         )
 
     def _refuse_other_content(self, held: Mapping[str, str | None]) -> None:

@@ -137,6 +137,10 @@ class Registry(Protocol):
     def where(self) -> str:
         """Its address, for people; holds no secret."""
 
+    @property
+    def rehearses(self) -> bool:
+        """Whether a draft only shows what it would send."""
+
     def versions(self, name: str) -> tuple[str, ...]:
         """Return the published versions of `name`, the oldest first by SemVer.
 
@@ -194,6 +198,7 @@ def open_registry(
     *,
     allow_http: bool = False,
     on_notice: Notice = silent,
+    rehearse: Notice | None = None,
 ) -> Iterator[Registry]:
     """Give the registry that `address` means; its connections close with the block.
 
@@ -203,6 +208,8 @@ def open_registry(
         env: The environment, for GitLab's addresses and tokens.
         allow_http: Send tokens without encryption to a host that is not this machine.
         on_notice: Called with one line for each retry.
+        rehearse: If given, nothing is stored: it is called with one line for each request
+            that is made to read, and for each that would be made to store.
 
     Raises:
         UsageError: If the address means no registry.
@@ -213,14 +220,14 @@ def open_registry(
         from torchcrate.release.settings import Settings
 
         settings = Settings.from_env(address, env, allow_http=allow_http)
-        with closing(GitLabRegistry(settings, on_notice)) as registry:
+        with closing(GitLabRegistry(settings, on_notice, rehearse)) as registry:
             yield registry
         return
     if not address:
         raise UsageError("the registry's address is empty: give a folder or a GitLab project URL")
     from torchcrate.release.folder import FolderRegistry
 
-    yield FolderRegistry(Path(address))
+    yield FolderRegistry(Path(address), rehearse)
 
 
 def split_reference(reference: str) -> tuple[str, str]:

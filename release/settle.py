@@ -129,7 +129,8 @@ def _manifest(registry: Registry, ours: Manifest, copy: Copy, copies: tuple[Copy
             registry.fetch_copy(ours.name, ours.version, copy, spool)
         except NotFoundError:
             return b""
-        return spool.upload().open().read()
+        with spool.upload().open() as file:
+            return file.read()
 
 
 def _sound(data: bytes, ours: Manifest) -> Manifest | None:

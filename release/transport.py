@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, TypeVar
 import httpx
 
 from torchcrate.errors import RegistryError
-from torchcrate.release.registry import NotFoundError, Notice
+from torchcrate.release.registry import NotFoundError, Notice, silent
 from torchcrate.release.retry import PassingError, Patience, persist, seconds_after
 
 T = TypeVar("T")
@@ -68,12 +68,18 @@ class Transport:
     """Requests to one origin, with one credential."""
 
     def __init__(
-        self, base: str, credential: Credential | None, patience: Patience, on_notice: Notice
+        self,
+        base: str,
+        credential: Credential | None,
+        patience: Patience,
+        on_notice: Notice,
+        on_request: Notice = silent,
     ) -> None:
         self._origin = _origin(httpx.URL(base))
         self._credential = credential
         self._patience = patience
         self._on_notice = on_notice
+        self._on_request = on_request
         self._client = httpx.Client(
             follow_redirects=False,
             timeout=httpx.Timeout(patience.silence, connect=patience.connect),
@@ -85,6 +91,13 @@ class Transport:
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
+
+    def announce(
+        self, method: str, url: str, params: Mapping[str, str] | None = None, size: int = 0
+    ) -> None:
+        """Show a request in one line, as it is or would be sent."""
+        target = httpx.URL(url, params=params) if params else url
+        self._on_request(f"{method} {target}" + (f" ({size} bytes)" if size else ""))
 
     def persist(self, attempt: Callable[[bool], T]) -> T:
         """Return what `attempt` returns; see `retry.persist`."""
@@ -142,6 +155,7 @@ class Transport:
     ) -> Iterator[httpx.Response]:
         """Send a request and give its answer, its body unread, redirects followed."""
         target = httpx.URL(url, params=params) if params else httpx.URL(url)
+        self.announce(method, url, params)
         try:
             for _ in range(_HOPS):
                 request = self._client.build_request(

@@ -20,8 +20,9 @@ class Commands(click.Group):
         except CrateError as error:
             click.echo(f"Error: {error}", err=True)
             ctx.exit(error.exit_code)
-        except KeyboardInterrupt:
-            click.echo("Error: interrupted; nothing half-written was left", err=True)
+        except KeyboardInterrupt as stop:
+            stands = str(stop) or "nothing half-written was left"
+            click.echo(f"Error: interrupted; {stands}", err=True)
             ctx.exit(errors.INTERRUPTED)
 
 

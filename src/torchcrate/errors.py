@@ -69,4 +69,8 @@ class TrustError(CrateError):
     exit_code = 9
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, with one line that says what stands."""
+
+
 INTERRUPTED = 130  # what shells report of a program that Ctrl-C ended: 128 + SIGINT

@@ -70,10 +70,11 @@ class Gitlab:
         header: str = "PRIVATE-TOKEN",
         patience: Patience = QUICK,
         on_notice: Callable[[str], None] = print,
+        rehearse: Callable[[str], None] | None = None,
     ) -> GitLabRegistry:
         """Return a client of it, closed when the test ends."""
         settings = Settings(self.project, Credential(header, token), patience)
-        return self.open.enter_context(closing(GitLabRegistry(settings, on_notice)))
+        return self.open.enter_context(closing(GitLabRegistry(settings, on_notice, rehearse)))
 
     def reset(self, **options: Any) -> None:
         """Begin anew, set up like this."""

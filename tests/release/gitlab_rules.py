@@ -47,9 +47,11 @@ class Options:
             "glpat-developer": "developer",
             "glpat-maintainer": "maintainer",
             "glpat-guest": "guest",
+            "glpat-reader": "maintainer",
             "glpat-stranger": "none",
         }
     )
+    scopes: dict[str, list[str]] = field(default_factory=lambda: {"glpat-reader": ["read_api"]})
     job_tokens: dict[str, str] = field(default_factory=lambda: {"glcbt-job": "developer"})
     deploy_tokens: dict[str, str] = field(
         default_factory=lambda: {"gldt-read": "read", "gldt-write": "write"}
@@ -175,6 +177,20 @@ class Project:
         self.may_list(actor)
         if actor.role != "maintainer":
             raise Answer(403, {"message": "403 Forbidden"})
+
+    def account(self, actor: Actor, headers: dict[str, str]) -> list[str]:
+        """Return the scopes of a personal token; nobody else has an account here."""
+        if actor.kind != "pat":
+            raise _unauthorized()
+        return self.options.scopes.get(headers.get("private-token", ""), ["api"])
+
+    def permissions(self, actor: Actor) -> dict[str, Any]:
+        """Return what a member may do here; a job token counts as nobody."""
+        if actor.kind != "pat" or actor.role == "none":
+            raise _not_found("404 Project Not Found")
+        level = {"guest": 10, "developer": 30, "maintainer": 40}[actor.role]
+        access = {"access_level": level, "notification_level": 3}
+        return {"permissions": {"project_access": access, "group_access": None}}
 
     def check_upload(self, name: str, version: str, file: str, query: dict[str, str]) -> None:
         """Refuse bad words before the body is read."""

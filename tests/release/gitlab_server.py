@@ -151,10 +151,17 @@ class Handler(BaseHTTPRequestHandler):
     def route(self, path: str) -> None:
         """Find who answers."""
         base = f"{self.gitlab.prefix}/api/v4/projects/"
+        project = self.gitlab.project
+        if (self.command, path) == (
+            "GET",
+            f"{self.gitlab.prefix}/api/v4/personal_access_tokens/self",
+        ):
+            actor = project.actor(self.headers_lower, self.query)
+            self.send_json(200, {"scopes": project.account(actor, self.headers_lower)})
+            return
         if not path.startswith(base):
             raise Answer(404, {"error": "404 Not Found"})
         words = [unquote(word) for word in path.removeprefix(base).split("/")]
-        project = self.gitlab.project
         if words[0] not in (project.options.project, project.options.path):
             raise Answer(404, {"message": "404 Project Not Found"})
         actor = project.actor(self.headers_lower, self.query)
@@ -166,6 +173,8 @@ class Handler(BaseHTTPRequestHandler):
             case (("GET" | "HEAD"), ["packages", "generic", name, version, file]):
                 project.may_read_file(actor)
                 self.download(project.file(name, version, file))
+            case "GET", []:
+                self.send_json(200, project.permissions(actor))
             case "GET", ["packages"]:
                 project.may_list(actor)
                 self.page([package.row() for package in project.listed(self.query)])

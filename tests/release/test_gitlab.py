@@ -172,7 +172,8 @@ def test_a_deploy_token_that_cannot_list_says_what_to_do(crate, gitlab):
 @pytest.mark.parametrize(
     ("token", "reason"),
     [
-        ("glpat-guest", "403.*Developer"),
+        ("glpat-guest", "level 10.*Developer"),
+        ("glpat-reader", "read_api.*scope api"),
         ("glpat-stranger", "404.*address"),
         ("glpat-revoked", "401"),
     ],
@@ -182,6 +183,18 @@ def test_a_token_without_the_right_is_refused_in_one_line(crate, gitlab, token, 
         publish(crate, gitlab.registry(token))
 
     assert "\n" not in str(caught.value)
+    assert gitlab.log("PUT") == []
+
+
+def test_a_token_of_which_gitlab_gives_no_account_is_refused_by_the_first_upload(crate, gitlab):
+    gitlab.reset(job_tokens={"glcbt-job": "guest"})
+
+    with pytest.raises(RegistryError, match=r"403.*Developer"):
+        publish(crate, gitlab.registry("glcbt-job", "JOB-TOKEN"))
+
+    assert {entry["path"] for entry in gitlab.log("PUT")} == {
+        entry["path"] for entry in gitlab.log("PUT")[:1]
+    }
     assert gitlab.packages() == []
 
 

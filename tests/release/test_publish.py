@@ -1,9 +1,13 @@
 """A crate goes out whole, once, and in an order that shows no reader a part of it."""
 
+import re
+from urllib.parse import parse_qsl, urlsplit
+
 import httpx
 import pytest
 
 from torchcrate.errors import ContractError, ParityError, RegistryError
+from torchcrate.release.folder import FolderRegistry
 from torchcrate.release.manifest import MANIFEST, SUMS
 from torchcrate.release.publish import publish
 from torchcrate.release.pull import pull
@@ -142,3 +146,43 @@ def test_a_listed_version_that_is_not_ours_is_not_touched(crate, gitlab):
         publish(crate, gitlab.registry())
 
     assert gitlab.visible()["mnist-net@1.0.0"].keys() == {"notes.txt"}
+
+
+@pytest.mark.parametrize("left", ["nothing", "a leftover", "the version"])
+def test_a_rehearsal_shows_the_very_requests_of_the_run_and_stores_nothing(crate, gitlab, left):
+    if left == "a leftover":
+        gitlab.fault("401", method="PUT", file=f"/{SUMS}")
+        with pytest.raises(RegistryError, match="401"):
+            publish(crate, gitlab.registry())
+    elif left == "the version":
+        publish(crate, gitlab.registry())
+    stood, lines = gitlab.packages(), []
+
+    rehearsed = publish(crate, gitlab.registry(rehearse=lines.append))
+
+    assert gitlab.packages() == stood
+    before = len(gitlab.log())
+    assert publish(crate, gitlab.registry()) == rehearsed
+    asked = [(each["method"], each["path"], each["query"]) for each in gitlab.log()[before:]]
+    shown = [shown_request(line) for line in lines]
+    if left != "the version":  # whose number is not known before
+        asked = [(how, re.sub(r"/packages/\d+/", "/packages/ID/", at), q) for how, at, q in asked]
+    assert shown == asked
+
+
+def shown_request(line):
+    """Return method, path and query of a line of a rehearsal."""
+    method, url, *_ = line.split()
+    parts = urlsplit(url)
+    return method, parts.path, dict(parse_qsl(parts.query))
+
+
+def test_a_rehearsal_of_a_folder_writes_nothing(crate, tmp_path):
+    lines = []
+    registry = FolderRegistry(tmp_path / "shelf", lines.append)
+
+    publish(crate, registry)
+
+    assert not (tmp_path / "shelf").exists()
+    assert len(lines) == len(list(crate.iterdir())) + 1
+    assert lines[-1].startswith("show ")

@@ -42,9 +42,17 @@ def registry_options(flag: str) -> Callable[[Any], Any]:
 
 
 @contextmanager
-def opened(address: str | None, allow_http: bool) -> "Iterator[Registry]":
+def opened(
+    address: str | None, allow_http: bool, *, rehearse: bool = False
+) -> "Iterator[Registry]":
     """Give the registry that `registry_options` named, with each retry as a visible line."""
     from torchcrate.release.registry import open_registry
 
-    with open_registry(address, os.environ, allow_http=allow_http, on_notice=notice) as registry:
+    with open_registry(
+        address,
+        os.environ,
+        allow_http=allow_http,
+        on_notice=notice,
+        rehearse=notice if rehearse else None,
+    ) as registry:
         yield registry

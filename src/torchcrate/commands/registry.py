@@ -12,17 +12,22 @@ from torchcrate.commands.show import say, transferred
 @click.command()
 @crate_argument
 @registry_options("--to")
+@click.option("--dry-run", is_flag=True, help="Show every request, and store nothing.")
 @as_json
-def publish(crate: Path, address: str | None, allow_http: bool, as_json: bool) -> None:
+def publish(
+    crate: Path, address: str | None, allow_http: bool, dry_run: bool, as_json: bool
+) -> None:
     """Publish a sealed crate; readers see the whole version or none of it.
 
     Example: torchcrate publish build/crate --to https://gitlab.example.com/group/project
     """
     from torchcrate.release.publish import publish as published
 
-    with opened(address, allow_http) as registry:
+    with opened(address, allow_http, rehearse=dry_run) as registry:
         done = published(crate, registry, transferred)
-    what = "is already there, the same content" if done.already_there else "published"
+    what = "would be published" if dry_run else "published"
+    if done.already_there:
+        what = "is already there, the same content"
     say(as_json, done, f"{done.name} {done.version} {what}: {done.where}")
 
 
