@@ -101,6 +101,10 @@ class Gitlab:
             if entry["status"] in (200, 201)
         ]
 
+    def asked(self, file: str) -> bool:
+        """Return whether a request for a file of this name has reached the server."""
+        return any(path.endswith(f"/{file}") for path in self._control("arrived"))
+
     def packages(self) -> list[dict[str, Any]]:
         """Return everything that stands, hidden or not."""
         found: list[dict[str, Any]] = self._control("state")["packages"]

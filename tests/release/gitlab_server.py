@@ -53,10 +53,12 @@ class Gitlab:
         self.faults: list[Fault] = []
         self.log: list[dict[str, Any]] = []
         self.late: list[Any] = []
+        self.arrived: list[str] = []
 
     def struck(self, method: str, path: str) -> Fault | None:
         """Return the fault that hits this request, if one does."""
         with self.lock:
+            self.arrived.append(path)
             hits = [fault for fault in self.faults if fault.strikes(method, path)]
         return hits[0] if hits else None
 
@@ -310,6 +312,8 @@ class Handler(BaseHTTPRequestHandler):
                 case "POST", "heal":
                     gitlab.faults.clear()
                     self.send_json(200, {})
+                case "GET", "arrived":
+                    self.send_json(200, gitlab.arrived)
                 case "GET", "log":
                     self.send_json(200, gitlab.log)
                 case "GET", "state":
