@@ -112,7 +112,13 @@ def stated(
                 "take the next version number"
             )
         with closing(Spool(name, TemporaryFile())) as spool:
-            registry.fetch_copy(manifest.name, manifest.version, copies[-1], spool)
+            try:
+                registry.fetch_copy(manifest.name, manifest.version, copies[-1], spool)
+            except NotFoundError as error:
+                raise RegistryError(
+                    f"{registry.where} cannot give out the {name} that a later upload hides: "
+                    f"publish the crate that {manifest.name} {manifest.version} is of again"
+                ) from error
             upload = spool.upload()
             if upload.sha256 != sha256:
                 raise RegistryError(f"{registry.where} sent a damaged {name}: publish again")
@@ -120,15 +126,24 @@ def stated(
 
 
 def _manifest(registry: Registry, ours: Manifest, copy: Copy, copies: tuple[Copy, ...]) -> bytes:
-    """Return a stored manifest; nothing where the server cannot give out an older copy."""
-    newest = [each.sha256 for each in copies if each.file == MANIFEST][-1]
-    if copy.sha256 == newest:
+    """Return a stored manifest.
+
+    Where the server gives out the newest copies only, an older manifest is taken for a damaged
+    one unless the sums say that two publishers were here.
+    """
+    newest = {each.file: each.sha256 for each in copies}  # the last of a name wins
+    if copy.sha256 == newest[MANIFEST]:
         return receive_small(registry, ours.name, ours.version, MANIFEST)
     with closing(Spool(MANIFEST, TemporaryFile())) as spool:
         try:
             registry.fetch_copy(ours.name, ours.version, copy, spool)
-        except NotFoundError:
-            return b""
+        except NotFoundError as error:
+            if all(each.sha256 == newest[SUMS] for each in copies if each.file == SUMS):
+                return b""
+            raise RegistryError(
+                f"another publisher released {ours.name} {ours.version} first, and "
+                f"{registry.where} cannot give out its {MANIFEST}: publish that crate again"
+            ) from error
         with spool.upload().open() as file:
             return file.read()
 

@@ -29,6 +29,7 @@ OTHERS = (
     "lost",  # it is carried out, but the answer never comes
     "late",  # the answer is lost, and it is carried out when the next upload arrives
     "shadow",  # just before it is carried out, somebody stores another first file
+    "overtake",  # just before it is carried out, somebody publishes the crate in `folder`
     "damage",  # the body is stored with one bit turned
     "hang",  # nothing happens for a long time
     "kill-before",  # the client dies before the request is carried out
@@ -52,6 +53,7 @@ class Fault:
         method: Count only requests of this method, if given.
         file: Count only requests whose path ends so, if given.
         pid: The process that "kill-..." kills.
+        folder: The crate that "overtake" publishes.
         seconds: How long "hang" hangs, and "refuse" refuses.
     """
 
@@ -61,6 +63,7 @@ class Fault:
     method: str = ""
     file: str = ""
     pid: int = 0
+    folder: str = ""
     seconds: float = 30
     seen: int = 0
 
