@@ -25,7 +25,7 @@ MEBIBYTE = 2**20
 
 @pytest.mark.parametrize(
     "size",
-    [256 * MEBIBYTE, pytest.param(1024 * MEBIBYTE, marks=pytest.mark.proof)],
+    [256 * MEBIBYTE, pytest.param(5 * 1024 * MEBIBYTE, marks=pytest.mark.proof)],
     ids="{} bytes".format,
 )
 @pytest.mark.parametrize("kind", ["gitlab", "folder"])

@@ -57,7 +57,7 @@ def test_where_only_newest_copies_can_be_had_the_first_publisher_must_cover_them
     publish(first, gitlab.registry())
     put(gitlab, late)
 
-    with pytest.raises(RegistryError, match="first, and .* cannot give out its manifest"):
+    with pytest.raises(RegistryError, match=r"first, and .* cannot give out its manifest"):
         publish(late, gitlab.registry())
     publish(first, gitlab.registry())
 
