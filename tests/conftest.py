@@ -57,8 +57,9 @@ def drafted(shared: Path, torchcrate: Callable[..., "subprocess.CompletedProcess
     """A crate as export leaves it; copy it before changing it."""
 
     def export(out: Path) -> None:
-        done = torchcrate("export", "--out", out)
+        done = torchcrate("export", "--out", out, "--json")
         assert done.returncode == 0, done.stderr
+        (shared / "drafted.json").write_text(done.stdout)
 
     return made_once(shared / "drafted", export)
 

@@ -52,7 +52,8 @@ def _built(crate: Path, sources: list[str], build: Path) -> Path:
         for name in sources:
             shutil.copy2(crate / name, build / "source" / name)
     source, objects = build / "source", build / "source" / "build"
-    prefix = f"-DCMAKE_PREFIX_PATH={torch.utils.cmake_prefix_path}"
+    # Links resolved: a torch that is lent to a job is compiled against like the one it is.
+    prefix = f"-DCMAKE_PREFIX_PATH={Path(torch.utils.cmake_prefix_path).resolve()}"
     _cmake(build, "-S", str(source), "-B", str(objects), "-DCMAKE_BUILD_TYPE=Release", prefix)
     _cmake(build, "--build", str(objects), "--parallel", str(os.cpu_count() or 1))
     with writing(build):

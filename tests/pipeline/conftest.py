@@ -60,14 +60,14 @@ class Checkout:
           still holds every requirement against them, and installs this checkout. The
           job `smoke` unsets it and installs what a consumer would;
         * setuptools is lent in the same way, so pip need not install it for each build;
-        * ccache spares the second pipeline the compiler's minute.
+        * ccache spares the pipelines what this suite has compiled already.
         """
         lent = {
             "CI_API_V4_URL": self.registry,
             "CI_PROJECT_ID": "42",
             "CI_JOB_TOKEN": JOB_TOKEN,
-            "CCACHE_BASEDIR": str(self.folder.parent),
-            "CCACHE_DIR": str(self.home / "ccache"),
+            "CCACHE_BASEDIR": os.environ.get("CCACHE_BASEDIR", str(self.folder.parent)),
+            "CCACHE_DIR": os.environ.get("CCACHE_DIR", str(self.home / "ccache")),
             "CCACHE_NOHASHDIR": "true",
             "CMAKE_CXX_COMPILER_LAUNCHER": "ccache",
             "CMAKE_GENERATOR": "Ninja",
