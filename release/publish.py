@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from torchcrate.errors import RegistryError
+from torchcrate.errors import RegistryError, TrustError
 from torchcrate.release.crate import open_sealed
 from torchcrate.release.leftover import adopt
-from torchcrate.release.manifest import MANIFEST, SUMS, Manifest
-from torchcrate.release.receive import DamagedError, receive_manifest
+from torchcrate.release.manifest import MANIFEST, SIGNATURE, SUMS, Manifest
+from torchcrate.release.receive import DamagedError, receive_manifest, receive_small
 from torchcrate.release.registry import (
     Draft,
     NotFoundError,
@@ -19,6 +19,7 @@ from torchcrate.release.registry import (
     Upload,
     silent,
 )
+from torchcrate.release.trust.signature import Signer
 
 
 @dataclass(frozen=True)
@@ -42,34 +43,52 @@ class Published:
     already_there: bool
 
 
-def publish(crate: Path, registry: Registry, on_progress: Progress = silent) -> Published:
+def publish(
+    crate: Path,
+    registry: Registry,
+    on_progress: Progress = silent,
+    *,
+    signer: Signer | None = None,
+) -> Published:
     """Publish the sealed crate at `crate`; the same content again is a success.
 
-    Content goes first, then evidence, then the sums; the manifest, last, makes the
-    version visible.
+    Content goes first, then evidence, the sums and the signature; the manifest, last,
+    makes the version visible.
+
+    Args:
+        crate: A sealed crate.
+        registry: Where to.
+        on_progress: Called while files are sent.
+        signer: Signs the manifest; None publishes unsigned.
 
     Raises:
         ContractError: If the crate is not sealed, or changed since.
         ParityError: If it is not green.
         RegistryError: If the version is published with other content, or the
             registry refused, lost or altered a file. No reader sees a part.
+        TrustError: If it is published already, and not signed with the key of `signer`.
     """
     manifest = open_sealed(crate)
     mend = False
     if registry.published(manifest.name, manifest.version):
         try:
-            return _same(manifest, registry)
+            return _same(manifest, registry, signer)
         except DamagedError:
             mend = True  # the last request of an earlier run arrived damaged
     try:
         with registry.draft(manifest.name, manifest.version, on_progress, mend=mend) as draft:
-            return _fill(crate, manifest, draft, registry, mend)
+            return _fill(crate, manifest, draft, registry, mend, signer)
     except TakenError:
-        return _same(manifest, registry)
+        return _same(manifest, registry, signer)
 
 
 def _fill(
-    crate: Path, manifest: Manifest, draft: Draft, registry: Registry, mend: bool
+    crate: Path,
+    manifest: Manifest,
+    draft: Draft,
+    registry: Registry,
+    mend: bool,
+    signer: Signer | None,
 ) -> Published:
     """Send what the draft does not hold yet, release it, and read every hash again."""
     held = {name: draft.held(name) for name in (*(file.name for file in manifest.files), SUMS)}
@@ -77,6 +96,9 @@ def _fill(
         _refuse_other_content(manifest, held, registry)
     manifest = adopt(manifest, held, registry)
     uploads = _uploads(crate, manifest)
+    if signer:
+        held[SIGNATURE] = draft.held(SIGNATURE)
+        uploads.append(_signature(manifest, held[SIGNATURE], registry, signer))
     missing = [upload for upload in uploads if held[upload.name] != upload.sha256]
     for upload in missing:
         draft.add(upload)
@@ -126,24 +148,36 @@ def _refuse_other_content(
 
 def _uploads(crate: Path, manifest: Manifest) -> list[Upload]:
     """Return all files but the manifest, in the order in which they are sent."""
-    ordered = sorted(manifest.files, key=lambda file: file.kind != "content")
+    # Parity last: whoever finds it finds all the evidence that it judged.
+    ordered = sorted(manifest.files, key=lambda f: (f.kind != "content", f.role == "parity"))
     files = [Upload.of_file(crate / file.name, file) for file in ordered]
     return [*files, _upload(SUMS, manifest.sums())]
+
+
+def _signature(manifest: Manifest, held: str | None, registry: Registry, signer: Signer) -> Upload:
+    """Return the signature that an earlier run left, if it is as good as a new one."""
+    stated = manifest.dump()
+    if held is not None:
+        left = receive_small(registry, manifest.name, manifest.version, SIGNATURE)
+        if signer.signed(stated, left):
+            return _upload(SIGNATURE, left)
+    return _upload(SIGNATURE, signer.sign(stated))
 
 
 def _upload(name: str, data: bytes) -> Upload:
     return Upload.of_bytes(name, data, hashlib.sha256(data).hexdigest())
 
 
-def _same(ours: Manifest, registry: Registry) -> Published:
+def _same(ours: Manifest, registry: Registry, signer: Signer | None) -> Published:
     """Compare with the version that stands; its evidence counts, not ours.
 
     Raises:
         RegistryError: If the content differs, with the files that do.
+        TrustError: If `signer` did not sign what stands.
     """
     what = f"{ours.name} {ours.version}"
     try:
-        theirs, _, _ = receive_manifest(registry, ours.name, ours.version)
+        theirs, stated, _ = receive_manifest(registry, ours.name, ours.version)
     except NotFoundError as error:
         raise RegistryError(
             f"{registry.where} lists {what} without {MANIFEST}, so it was not published by "
@@ -155,7 +189,20 @@ def _same(ours: Manifest, registry: Registry) -> Published:
             f"{what} is already published in {registry.where} with other content, {files}: "
             "a published version is never changed, take the next version number"
         )
+    if signer and not _signed(ours, stated, registry, signer):
+        raise TrustError(
+            f"{what} is already published in {registry.where}, not signed with {signer.key.name}: "
+            "a published version is never changed, take the next version number"
+        )
     return Published(ours.name, ours.version, registry.where, (), (), already_there=True)
+
+
+def _signed(ours: Manifest, stated: bytes, registry: Registry, signer: Signer) -> bool:
+    try:
+        signature = receive_small(registry, ours.name, ours.version, SIGNATURE)
+    except NotFoundError:
+        return False
+    return signer.signed(stated, signature)
 
 
 def _differing(ours: Manifest, theirs: Manifest) -> list[str]:
