@@ -11,13 +11,15 @@ import json
 import re
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torchcrate.errors import TrustError
 from torchcrate.export.artifact import Role
 from torchcrate.files import reading
 from torchcrate.release.manifest import Manifest
-from torchcrate.release.trust import archive, graph, pickles
+
+if TYPE_CHECKING:
+    from torchcrate.release.trust.pickles import Rules
 
 _SUFFIXES: Mapping[str, Role] = {
     ".pth": "state_dict",
@@ -58,7 +60,7 @@ def examine(folder: Path, manifest: Manifest) -> None:
     judges: dict[Role, Callable[[Path], None]] = {
         "state_dict": _state_dict,
         "torchscript": _torchscript,
-        "onnx": lambda path: graph.judge(path, names),
+        "onnx": lambda path: _onnx(path, names),
         "golden": _safetensors,
     }
     for file in manifest.files:
@@ -70,18 +72,31 @@ def examine(folder: Path, manifest: Manifest) -> None:
             judges[file.role](folder / file.name)
 
 
+# Each judge imports what it needs: a pull is half done by then, and was not kept waiting.
+
+
 def _state_dict(path: Path) -> None:
+    from torchcrate.release.trust import pickles
+
     _archive(path, _STATE_DICT, ("data.pkl",), pickles.STATE_DICT)
 
 
 def _torchscript(path: Path) -> None:
+    from torchcrate.release.trust import pickles
+
     _archive(path, _TORCHSCRIPT, ("data.pkl", "constants.pkl"), pickles.TORCHSCRIPT)
 
 
-def _archive(
-    path: Path, known: re.Pattern[str], pickled: Collection[str], rules: pickles.Rules
-) -> None:
+def _onnx(path: Path, names: Collection[str]) -> None:
+    from torchcrate.release.trust import graph
+
+    graph.judge(path, names)
+
+
+def _archive(path: Path, known: re.Pattern[str], pickled: Collection[str], rules: "Rules") -> None:
     """Judge a torch archive: its layout, what is in it, and each of its pickles."""
+    from torchcrate.release.trust import archive, pickles
+
     found = archive.entries(path)
     foreign = [name for name in found if not known.fullmatch(name)]
     if foreign:
