@@ -225,7 +225,11 @@ def seal(
     unjudged: tuple[str, ...] = (),
 ) -> Manifest:
     """Write parity.json, manifest.json and SHA256SUMS over the files in `crate`."""
-    roles: dict[str, Role] = {**CONTENT, "golden.safetensors": "golden"}
+    roles: dict[str, Role] = {
+        **CONTENT,
+        "golden.safetensors": "golden",
+        "provenance.json": "provenance",
+    }
     files = [
         Artifact.of(path, roles.get(path.name, "source"))
         for path in sorted(crate.iterdir())

@@ -80,8 +80,10 @@ def onnx(noise: bytes, tensor: bytes | None = None) -> bytes:
     """Return a model.onnx with one initializer, float32, which holds `noise`."""
     if tensor is None:
         tensor = field(1, len(noise) // 4) + field(2, 1) + field(8, b"weight") + field(9, noise)
+    shape = field(2, field(1, field(1, len(noise) // 4)))
+    value = field(1, b"same") + field(2, field(1, field(1, 1) + shape))
     graph = field(1, field(1, b"weight") + field(2, b"same") + field(4, b"Identity"))
-    graph += field(2, b"graph") + field(5, tensor) + field(12, field(1, b"same"))
+    graph += field(2, b"graph") + field(5, tensor) + field(12, value)
     return field(1, 10) + field(7, graph) + field(8, field(2, 20))
 
 
