@@ -58,7 +58,7 @@ class Record:
             data = path.read_bytes()
         try:
             record = msgspec.json.decode(data, type=cls)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ContractError(f"{path} is not a training record: {error}") from error
         if record.sha256 != sha256:
             raise ContractError(

@@ -1,4 +1,4 @@
-"""No pulled file does more than it is for; what would is refused in one line, and nothing is left."""
+"""No pulled file does more than it is for; what would is refused, and nothing of it is left."""
 
 import json
 import shutil
