@@ -54,13 +54,13 @@ def present(data_dir: Path) -> bool:
 
 
 def digests(data_dir: Path) -> dict[str, str]:
-    """Return the sha256 of the four files in `data_dir`, by name.
+    """Return the sha256 of the four files in `data_dir`, by name; empty if one is not there.
 
     Raises:
         FolderError: If one cannot be read.
     """
-    found = {}
-    for name in FILES:
+    found: dict[str, str] = {}
+    for name in FILES if present(data_dir) else ():
         path = data_dir / "MNIST" / "raw" / name
         with reading(path), path.open("rb") as file:
             found[name] = hashlib.file_digest(file, "sha256").hexdigest()

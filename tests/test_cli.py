@@ -96,12 +96,14 @@ def test_export_leaves_a_folder_that_is_no_crate_alone(tmp_path: Path, torchcrat
 
 
 def test_export_as_json_is_the_draft(drafted: Path, tmp_path: Path, torchcrate: Run) -> None:
-    done = torchcrate("export", "--out", tmp_path / "crate", "--json")
+    job = "https://gitlab.example.com/group/net/-/jobs/9"
+    done = torchcrate("export", "--out", tmp_path / "crate", "--json", CI_JOB_URL=job)
 
     said = json.loads(done.stdout)
     draft = json.loads((tmp_path / "crate" / "draft.json").read_bytes())
     assert said == draft
     assert said["content"] == json.loads((drafted / "draft.json").read_bytes())["content"]
+    assert job in (tmp_path / "crate" / "provenance.json").read_text()
 
 
 def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, torchcrate: Run) -> None:

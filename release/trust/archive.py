@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from struct import Struct
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from torchcrate.errors import TrustError
 from torchcrate.files import reading
@@ -218,7 +218,7 @@ def _end(file: BinaryIO, size: int) -> tuple[int, int, int]:
     return count, length, start
 
 
-def _unpack(file: BinaryIO, form: Struct, at: int) -> tuple[int, ...]:
+def _unpack(file: BinaryIO, form: Struct, at: int) -> tuple[Any, ...]:
     if at < 0:
         raise _OddError("it is cut short")
     file.seek(at)

@@ -101,7 +101,8 @@ def _walk(data: _Data, files: Collection[str]) -> None:
 
 def _location(data: _Data, start: int, end: int) -> list[bytes]:
     """Return every value of an entry of `external_data` if its key is "location"."""
-    keys, values = [], []
+    keys: list[bytes] = []
+    values: list[bytes] = []
     for number, kind, at, stop in _fields(data, start, end):
         if kind == _BYTES and number in (_KEY, _VALUE):
             (keys if number == _KEY else values).append(data[at : min(stop, at + _LONGEST)])

@@ -175,7 +175,7 @@ def _take(stack: list[Any], name: str) -> list[Any]:
         if not stack:
             raise _RefusedError("it takes more than it made")
         stack.pop()
-    taken = []
+    taken: list[Any] = []
     for _ in range(below):
         taken.insert(0, _top(stack))
         stack.pop()

@@ -129,7 +129,7 @@ def _manifest(change: Callable[[dict[str, Any]], None]) -> Step:
         try:
             value = json.loads(files[MANIFEST])
             change(value)
-        except (ValueError, LookupError, TypeError, AttributeError):
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
             return
         files[MANIFEST] = json.dumps(value, indent=2).encode() + b"\n"
 
@@ -177,7 +177,7 @@ def reseal(files: Files) -> None:
         value["files"] = entries
         value["content"] = content_digest(Artifact(**entry) for entry in entries)
         lines = [f"{entry['sha256']}  {entry['name']}\n" for entry in entries]
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
         return
     files[MANIFEST] = json.dumps(value, indent=2).encode() + b"\n"
     lines.append(f"{hashlib.sha256(files[MANIFEST]).hexdigest()}  {MANIFEST}\n")
