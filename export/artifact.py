@@ -17,9 +17,10 @@ Role = Literal[
     "licence",
     "golden",
     "parity",
+    "provenance",
 ]
 
-_EVIDENCE: frozenset[Role] = frozenset({"golden", "parity"})
+_EVIDENCE: frozenset[Role] = frozenset({"golden", "parity", "provenance"})
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,8 @@ class Artifact:
         name: Flat file name, the same in the crate and in the registry.
         role: What it is for.
         kind: "content" has the same bytes wherever it is built and makes up the
-            version's digest; "evidence" may differ in last digits between processors.
+            version's digest; "evidence" may differ: in last digits between processors,
+            or because it says where the crate was made.
         size: Bytes.
         sha256: Lower-case hexadecimal digest.
     """

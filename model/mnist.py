@@ -1,11 +1,13 @@
 """The MNIST images, read by torchvision, which is imported only here."""
 
+import hashlib
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from torchcrate.errors import FolderError
+from torchcrate.files import reading
 
 FILES = (
     "train-images-idx3-ubyte",
@@ -49,6 +51,20 @@ def load(data_dir: Path, *, train: bool, download: bool = False) -> tuple[Tensor
 def present(data_dir: Path) -> bool:
     """Whether all four files lie in `data_dir`."""
     return all((data_dir / "MNIST" / "raw" / name).is_file() for name in FILES)
+
+
+def digests(data_dir: Path) -> dict[str, str]:
+    """Return the sha256 of the four files in `data_dir`, by name; empty if one is not there.
+
+    Raises:
+        FolderError: If one cannot be read.
+    """
+    found: dict[str, str] = {}
+    for name in FILES if present(data_dir) else ():
+        path = data_dir / "MNIST" / "raw" / name
+        with reading(path), path.open("rb") as file:
+            found[name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found
 
 
 def _declare_missing_operators() -> None:

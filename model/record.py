@@ -1,6 +1,6 @@
 """The small record beside a checkpoint: how it was trained and how well it reads."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -21,6 +21,7 @@ class Record:
             the epoch and the settings were chosen.
         settings: Every number that training depends on, the seed among them.
         versions: Of Python and torch.
+        data: sha256 of each file of the data set, by name; empty in older records.
     """
 
     sha256: str
@@ -29,6 +30,7 @@ class Record:
     validation: float
     settings: dict[str, float]
     versions: dict[str, str]
+    data: dict[str, str] = field(default_factory=dict)
 
     def write(self, checkpoint: Path) -> None:
         """Write the record beside `checkpoint`, as NAME.json for NAME.pth."""
@@ -56,7 +58,7 @@ class Record:
             data = path.read_bytes()
         try:
             record = msgspec.json.decode(data, type=cls)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ContractError(f"{path} is not a training record: {error}") from error
         if record.sha256 != sha256:
             raise ContractError(

@@ -174,6 +174,14 @@ def _record(state: bytes, data_dir: Path, best: float, settings: Settings, out: 
         "python": platform.python_version(),
         "torch": torch.__version__.split("+")[0],
     }
-    record = Record(sha256(state).hexdigest(), accuracy, loss, best, asdict(settings), versions)
+    record = Record(
+        sha256(state).hexdigest(),
+        accuracy,
+        loss,
+        best,
+        asdict(settings),
+        versions,
+        mnist.digests(data_dir),
+    )
     record.write(out)
     return record

@@ -20,11 +20,14 @@ from torchcrate.release.manifest import (
     LARGEST,
     MANIFEST,
     PARITY,
+    SIGNATURE,
     SUMS,
+    YANKED,
     Manifest,
     content_digest,
 )
 from torchcrate.release.staging import exchange, flush_folder, staged
+from torchcrate.release.trust import provenance
 from torchcrate.verify.report import Report
 
 DRAFT = "draft.json"
@@ -60,7 +63,7 @@ def assembling(out: Path) -> Iterator[Path]:
 def _foreign(folder: Path) -> list[str]:
     """Return the names in `folder` that are not those of the crate in it."""
     names = {path.name for path in folder.iterdir()} - {"__pycache__"}
-    known = {DRAFT, MANIFEST, SUMS, PARITY}
+    known = {DRAFT, MANIFEST, SUMS, PARITY, SIGNATURE, YANKED}
     for stated in (folder / DRAFT, folder / MANIFEST):
         if stated.is_file():
             try:
@@ -97,11 +100,17 @@ def copy_programs(spec: Spec, out: Path) -> tuple[Artifact, ...]:
     )
 
 
-def write_draft(out: Path, draft: Manifest, spec: Spec) -> Manifest:
-    """Write the instructions and the draft: the crate is then whole but for the seal.
+def write_draft(
+    out: Path,
+    draft: Manifest,
+    spec: Spec,
+    origin: provenance.Origin,
+    materials: provenance.Materials,
+) -> Manifest:
+    """Write instructions, provenance and draft: the crate is then whole but for the seal.
 
     Returns:
-        The draft with the instructions among its files and its content digest.
+        The draft with both among its files and its content digest.
 
     Raises:
         FolderError: If `out` cannot be written.
@@ -109,6 +118,8 @@ def write_draft(out: Path, draft: Manifest, spec: Spec) -> Manifest:
     write_whole(out / instruction.NAME, instruction.render(_with_files(draft, draft.files), spec))
     said = Artifact.of(out / instruction.NAME, "instruction")
     whole = _with_files(draft, [*draft.files, said])
+    write_whole(out / provenance.NAME, provenance.statement(whole, origin, materials))
+    whole = _with_files(whole, [*whole.files, Artifact.of(out / provenance.NAME, "provenance")])
     write_whole(out / DRAFT, whole.dump())
     return whole
 

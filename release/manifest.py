@@ -23,7 +23,7 @@ LARGEST = 16 * 2**20  # bytes of a manifest or a report; a thousand files need a
 SCHEMA = "1.0"
 
 _RESERVED = frozenset({MANIFEST, SUMS, SIGNATURE, YANKED})
-_NAME = re.compile(r"(?!\.)[A-Za-z0-9._-]+")  # GitLab's rule, less `+` and what climbs: `..`
+_NAME = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,255}")  # GitLab's rule, less `+` and what climbs: `..`
 _FILE = re.compile(r"(?![~@.])[A-Za-z0-9._+~@-]+(?<![~@])")  # GitLab's for files, flat, not hidden
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -75,11 +75,12 @@ class Manifest:
             schema = msgspec.json.decode(data, type=_Versioned).schema
             if schema.split(".")[0] != SCHEMA.split(".")[0]:
                 raise ContractError(
-                    f"{MANIFEST} has schema {schema}, this torchcrate reads {SCHEMA}: "
+                    f"{MANIFEST} has schema {schema[:20]!r}, this torchcrate reads {SCHEMA}: "
                     "upgrade torchcrate to read it"
                 )
             manifest = msgspec.json.decode(data, type=cls)
-        except msgspec.DecodeError as error:
+        # Not all that is wrong with hostile text is msgspec's own error.
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ContractError(f"{MANIFEST} is not a manifest: {error}") from error
         manifest._check()
         return manifest
@@ -102,7 +103,7 @@ class Manifest:
         names = [file.name for file in self.files]
         for file in self.files:
             if not _FILE.fullmatch(file.name) or file.name in _RESERVED:
-                raise ContractError(f"{MANIFEST} lists {file.name!r}, which no crate may hold")
+                raise ContractError(f"{MANIFEST} lists {file.name[:99]!r}, which no crate may hold")
             if not _SHA256.fullmatch(file.sha256) or file.size < 0:
                 raise ContractError(f"{MANIFEST} has no true size or sha256 for {file.name}")
         if names != sorted(set(names)):
@@ -138,7 +139,9 @@ def check_name(name: str) -> str:
         UsageError: If it does not.
     """
     if not _NAME.fullmatch(name):
-        raise UsageError(f"{name!r} is not a package name: use letters, digits, '.', '_' and '-'")
+        raise UsageError(
+            f"{name[:99]!r} is not a package name: use letters, digits, '.', '_' and '-'"
+        )
     return name
 
 
@@ -148,9 +151,9 @@ def check_version(version: str) -> str:
     Raises:
         UsageError: If it is not, or has build metadata (`+`, which release links refuse).
     """
-    if not semver.Version.is_valid(version) or "+" in version:
+    if len(version) > 255 or not semver.Version.is_valid(version) or "+" in version:
         raise UsageError(
-            f"{version!r} is not a version: use MAJOR.MINOR.PATCH or MAJOR.MINOR.PATCH-pre.N"
+            f"{version[:99]!r} is not a version: use MAJOR.MINOR.PATCH or MAJOR.MINOR.PATCH-pre.N"
         )
     return version
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from torchcrate.errors import CrateError, FolderError
 from torchcrate.export.artifact import sha256_of
-from torchcrate.release.manifest import MANIFEST, SUMS, Manifest
+from torchcrate.release.manifest import MANIFEST, SIGNATURE, SUMS, Manifest
 from torchcrate.release.staging import exchange, flush_folder
 
 _DISPOSABLE = "__pycache__"  # Python makes it when a runner of the crate runs
@@ -78,7 +78,7 @@ def _stated(out: Path) -> dict[str, str]:
 
 def _intact(out: Path, name: str, stated: dict[str, str]) -> bool:
     """Return whether a file of `out` is as the crate that stands there states it."""
-    if name in (MANIFEST, SUMS):
+    if name in (MANIFEST, SIGNATURE, SUMS):
         return bool(stated) and _is_file(out / name)
     return name in stated and _is_file(out / name) and sha256_of(out / name) == stated[name]
 

@@ -6,14 +6,15 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from torchcrate.errors import Interrupted, RegistryError
+from torchcrate.errors import Interrupted, RegistryError, TrustError
 from torchcrate.release.crate import open_sealed
 from torchcrate.release.leftover import adopt
-from torchcrate.release.manifest import MANIFEST, SUMS, Manifest, differing
-from torchcrate.release.receive import DamagedError
+from torchcrate.release.manifest import MANIFEST, SIGNATURE, SUMS, Manifest, differing
+from torchcrate.release.receive import DamagedError, receive_small
 from torchcrate.release.registry import (
     Draft,
     DuplicateError,
+    NotFoundError,
     Progress,
     Registry,
     TakenError,
@@ -21,6 +22,7 @@ from torchcrate.release.registry import (
     silent,
 )
 from torchcrate.release.settle import Standing, standing, stated
+from torchcrate.release.trust.signature import Signer
 
 _ROUNDS = 8  # another publisher's last uploads arrive within seconds of its release
 _PAUSE = 0.1  # seconds, doubled from round to round
@@ -48,20 +50,33 @@ class Published:
     already_there: bool
 
 
-def publish(crate: Path, registry: Registry, on_progress: Progress = silent) -> Published:
+def publish(
+    crate: Path,
+    registry: Registry,
+    on_progress: Progress = silent,
+    *,
+    signer: Signer | None = None,
+) -> Published:
     """Publish the sealed crate at `crate`; the same content again is a success.
 
-    Content goes first, then evidence, then the sums; the manifest, last, makes the
-    version visible. Then every hash is read again, see `settle`.
+    Content goes first, then evidence, the sums and the signature; the manifest, last,
+    makes the version visible. Then every hash is read again, see `settle`.
+
+    Args:
+        crate: A sealed crate.
+        registry: Where to; one that rehearses is sent nothing.
+        on_progress: Called while files are sent.
+        signer: Signs the manifest; None publishes unsigned.
 
     Raises:
         ContractError: If the crate is not sealed, or changed since.
         ParityError: If it is not green.
         RegistryError: If the version is published with other content, or the
             registry refused, lost or altered a file. No reader sees a part.
+        TrustError: If it is published already, and not signed with the key of `signer`.
         Interrupted: If Ctrl-C ends it; says what stands.
     """
-    publisher = _Publisher(crate, open_sealed(crate), registry, on_progress)
+    publisher = _Publisher(crate, open_sealed(crate), registry, on_progress, signer)
     try:
         return publisher.publish()
     except KeyboardInterrupt as stop:
@@ -72,8 +87,14 @@ class _Publisher:
     """One run: what it has, and what it has sent so far."""
 
     def __init__(
-        self, crate: Path, manifest: Manifest, registry: Registry, on_progress: Progress
+        self,
+        crate: Path,
+        manifest: Manifest,
+        registry: Registry,
+        on_progress: Progress,
+        signer: Signer | None,
     ) -> None:
+        self._signer = signer
         self._ours = manifest
         self._registry = registry
         self._on_progress = on_progress
@@ -126,11 +147,12 @@ class _Publisher:
         """Send what the draft does not hold yet, and release it, if nobody else was faster."""
         try:
             with self._draft(mend=mend) as draft:
-                held = {name: draft.held(name) for name in (*self._files, SUMS, MANIFEST)}
+                names = (*self._files, SUMS, SIGNATURE, MANIFEST)
+                held = {name: draft.held(name) for name in names}
                 if mend:
                     self._refuse_other_content(held)
                 manifest = adopt(self._ours, held, self._registry)
-                uploads = self._uploads(manifest)
+                uploads = [*self._uploads(manifest), *self._signature(manifest, held)]
                 self._kept = tuple(each.name for each in uploads if held[each.name] == each.sha256)
                 for upload in uploads:
                     if upload.name not in self._kept:
@@ -160,6 +182,7 @@ class _Publisher:
 
         Raises:
             RegistryError: If the content is another than ours, and nothing of ours hides it.
+        TrustError: If the content is ours, and the signature is not.
         """
         other = stands.manifest.content != self._ours.content
         hidden = stands.hidden(self._sent)
@@ -169,6 +192,8 @@ class _Publisher:
                 f"{', '.join(differing(self._ours, stands.manifest))}: a published version is "
                 "never changed, take the next version number"
             )
+        if not other:
+            self._require_signature(stands)
         if hidden:
             with self._draft(mend=True) as draft:
                 for upload in stated(stands, hidden, self._files.values(), self._registry):
@@ -205,6 +230,40 @@ class _Publisher:
         It is the same for all publishers: where a registry refuses a second file of one
         name, whoever comes second to the first file that differs stops there.
         """
-        ordered = sorted(manifest.files, key=lambda file: file.kind != "content")
+        # Parity last: whoever finds it finds all the evidence that it judged.
+        ordered = sorted(manifest.files, key=lambda f: (f.kind != "content", f.role == "parity"))
         files = [replace(self._files[f.name], size=f.size, sha256=f.sha256) for f in ordered]
         return [*files, Upload.of_bytes(SUMS, manifest.sums())]
+
+    def _signature(self, manifest: Manifest, held: Mapping[str, str | None]) -> list[Upload]:
+        """Return the signature to send; the one that an earlier run left, if it is as good."""
+        left = b""
+        if held[SIGNATURE] is not None:
+            left = receive_small(self._registry, manifest.name, manifest.version, SIGNATURE)
+        if self._signer is None:
+            if left:
+                raise TrustError(
+                    f"{self._registry.where} holds a {SIGNATURE} of {self._what}, which an earlier "
+                    "run left: publish with its key, or take the next version number"
+                )
+            return []
+        if not (left and self._signer.signed(manifest.dump(), left)):
+            left = self._signer.sign(manifest.dump())
+        return [Upload.of_bytes(SIGNATURE, left)]
+
+    def _require_signature(self, stands: Standing) -> None:
+        """Refuse to report a version as published that `signer` did not sign."""
+        if self._signer is None or any(upload.name == SIGNATURE for upload in self._sent):
+            return
+        name, version = self._ours.name, self._ours.version
+        try:
+            signature = receive_small(self._registry, name, version, SIGNATURE)
+        except NotFoundError:
+            signature = b""
+        with stands.made[MANIFEST].open() as file:
+            if signature and self._signer.signed(file.read(), signature):
+                return
+        raise TrustError(
+            f"{self._what} is already published in {self._registry.where}, not signed with "
+            f"{self._signer.key.name}: a published version is never changed, take the next number"
+        )

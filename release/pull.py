@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from torchcrate.files import writing
-from torchcrate.release.manifest import MANIFEST, SUMS, Manifest
+from torchcrate.release.manifest import MANIFEST, SIGNATURE, SUMS, Manifest
 from torchcrate.release.place import place
 from torchcrate.release.receive import Parcel, receive_manifest
 from torchcrate.release.registry import (
@@ -20,6 +20,9 @@ from torchcrate.release.registry import (
     split_reference,
 )
 from torchcrate.release.staging import flush_folder, staged
+from torchcrate.release.trust.signature import check_key
+from torchcrate.release.trust.suspect import examine
+from torchcrate.release.trust.vouch import receive_signature
 
 
 def pull(
@@ -29,6 +32,7 @@ def pull(
     on_progress: Progress = silent,
     *,
     pre: bool = False,
+    verify_key: Path | None = None,
 ) -> Manifest:
     """Bring `NAME@VERSION` or `NAME@latest` into the folder `out`.
 
@@ -38,17 +42,29 @@ def pull(
         out: Where to; made if missing. An earlier pull there is replaced.
         on_progress: Called while files arrive.
         pre: Whether `latest` may be a pre-release.
+        verify_key: An EC public key, PEM; what is not signed with it is not pulled. Without
+            one the bytes are held to the manifest, and nobody says whose manifest it is.
 
     Raises:
         UsageError: If the reference is none.
         NotFoundError: If there is no such version.
         RegistryError: If anything that came is not what the manifest states.
+        TrustError: If the version is not signed with `verify_key`, or holds a hostile file.
         FolderError: If `out` cannot be written, or holds files that would be lost.
     """
     name, version = split_reference(reference)
+    if verify_key:
+        check_key(verify_key)
     if version == LATEST:
         version = newest(registry, name, pre=pre)
-    manifest, stated, sums = receive_manifest(registry, name, version)
+    small: dict[str, bytes] = {}
+
+    def vouch(stated: bytes) -> None:
+        signature = receive_signature(registry, name, version, stated, verify_key)
+        if signature is not None:
+            small[SIGNATURE] = signature
+
+    manifest, small[MANIFEST], small[SUMS] = receive_manifest(registry, name, version, vouch)
     target = out.resolve()
     # A mount point cannot be renamed, and its neighbours are on another disk.
     beside = target / "crate" if target.is_mount() else target
@@ -57,8 +73,9 @@ def pull(
             with Parcel(folder / file.name, file, registry.where, on_progress) as parcel:
                 registry.fetch(name, version, file.name, parcel)
                 parcel.accept(os.fsync)
-        _write(folder / SUMS, sums)
-        _write(folder / MANIFEST, stated)
+        examine(folder, manifest)
+        for file_name, data in small.items():
+            _write(folder / file_name, data)
         flush_folder(folder)
         place(folder, target)
     return manifest

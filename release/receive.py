@@ -132,8 +132,20 @@ class Parcel:
         return f"{self._where} sent {self._want.name} with {what}: nothing of it was kept"
 
 
-def receive_manifest(registry: Registry, name: str, version: str) -> tuple[Manifest, bytes, bytes]:
+def receive_manifest(
+    registry: Registry,
+    name: str,
+    version: str,
+    vouch: Callable[[bytes], None] = lambda manifest: None,
+) -> tuple[Manifest, bytes, bytes]:
     """Return a published manifest, its bytes and those of SHA256SUMS, which must agree.
+
+    Args:
+        registry: Where the version is.
+        name: Package name.
+        version: SemVer.
+        vouch: Called with the manifest's bytes before they are read or more is asked for;
+            raises if nobody trusted signed them.
 
     Raises:
         NotFoundError: If the version is not published: it has no manifest.
@@ -145,6 +157,7 @@ def receive_manifest(registry: Registry, name: str, version: str) -> tuple[Manif
         data = receive_small(registry, name, version, MANIFEST)
     except NotFoundError as error:
         raise NotFoundError(f"{what} is not published: {error}") from error
+    vouch(data)
     try:
         manifest = Manifest.parse(data)
     except CrateError as error:

@@ -15,6 +15,7 @@ from torchcrate.cli import main
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = sorted(main.commands)
+JOB = "https://gitlab.example.com/group/net/-/jobs/9"  # what the crate of all tests was made by
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -104,6 +105,7 @@ def test_export_as_json_is_the_draft(drafted: Path, shared: Path) -> None:
     said = json.loads((shared / "drafted.json").read_text())
 
     assert said == json.loads((drafted / "draft.json").read_bytes())
+    assert JOB in (drafted / "provenance.json").read_text()
 
 
 def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, torchcrate: Run) -> None:

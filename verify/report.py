@@ -76,5 +76,5 @@ class Report:
         """
         try:
             return msgspec.json.decode(data, type=cls)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ContractError(f"parity.json is not a parity report: {error}") from error

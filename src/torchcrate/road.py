@@ -14,6 +14,7 @@ from torchcrate.model.samples import DRAWINGS
 from torchcrate.model.spec import Spec
 from torchcrate.release import crate as crates
 from torchcrate.release.manifest import Manifest, check_name, check_version
+from torchcrate.release.trust.provenance import Materials, Origin
 from torchcrate.verify import inputs
 from torchcrate.verify.drive import programs
 from torchcrate.verify.judge import judge
@@ -28,7 +29,7 @@ def export(
     out: Path,
     name: str,
     version: str,
-    commit: str,
+    origin: Origin,
     say: Say,
 ) -> Manifest:
     """Write the whole crate but for the seal into `out`, and return its draft.
@@ -40,7 +41,8 @@ def export(
     check_name(name), check_version(version)
     checkpoint = checkpoint or spec.checkpoint
     module = weights.load(checkpoint)
-    record = Record.beside(checkpoint, sha256_of(checkpoint))
+    sha256 = sha256_of(checkpoint)
+    record = Record.beside(checkpoint, sha256)
     with crates.assembling(out) as folder:
         exported = export_models(module, spec, folder, say)
         say("programs and instructions")
@@ -51,11 +53,12 @@ def export(
             metrics={"accuracy": record.accuracy, "loss": record.loss} if record else {},
             tools=exported.tools,
             minimum=exported.minimum,
-            commit=commit,
+            commit=origin.commit,
             content="",
             files=(*exported.artifacts, *crates.copy_programs(spec, folder)),
         )
-        return crates.write_draft(folder, draft, spec)
+        materials = Materials(spec.name, sha256, record.data if record else {})
+        return crates.write_draft(folder, draft, spec, origin, materials)
 
 
 def verify(spec: Spec, crate: Path, build: Path, data_dir: Path | None, say: Say) -> Manifest:
@@ -92,7 +95,7 @@ def parity_table(parity: Sequence[Parity]) -> str:
 
 
 def demo(
-    spec: Spec, build: Path, data_dir: Path | None, version: str, commit: str, say: Say
+    spec: Spec, build: Path, data_dir: Path | None, version: str, origin: Origin, say: Say
 ) -> str:
     """Go the road from the committed checkpoint to a pulled crate, and ask every runner.
 
@@ -104,7 +107,7 @@ def demo(
     from torchcrate.release.registry import open_registry
 
     crate, pulled = build / "crate", build / "pulled"
-    export(spec, None, crate, spec.name, version, commit, say)
+    export(spec, None, crate, spec.name, version, origin, say)
     verify(spec, crate, build / "cpp", data_dir, say)
     # Its own registry, made anew: a changed checkout may show the same version again.
     with writing(build / "registry"):

@@ -35,6 +35,21 @@ def test_the_committed_network_reads_mnist_as_its_record_says(mnist_dir: Path) -
     assert right >= 9_920
 
 
+def test_the_committed_record_names_the_very_data(mnist_dir: Path) -> None:
+    assert committed().data == mnist.digests(mnist_dir)
+
+
+def test_a_record_from_before_data_was_recorded_is_read(tmp_path: Path) -> None:
+    value = json.loads(MNIST.checkpoint.with_suffix(".json").read_text())
+    del value["data"]
+    (tmp_path / "net.json").write_text(json.dumps(value))
+
+    record = Record.beside(tmp_path / "net.pth", value["sha256"])
+
+    assert record is not None
+    assert record.data == {}
+
+
 def test_a_record_of_other_weights_is_refused(tmp_path: Path) -> None:
     checkpoint = tmp_path / "net.pth"
     committed().write(checkpoint)

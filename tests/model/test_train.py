@@ -50,6 +50,8 @@ def test_the_same_seed_gives_the_same_bytes(
     record = train(some_digits, again, SHORT)
 
     assert sha256_of(again) == sha256_of(trained) == record.sha256
+    assert record.data == mnist.digests(some_digits)
+    assert set(record.data) == set(mnist.FILES)
 
 
 def test_another_seed_gives_other_bytes(trained: Path, some_digits: Path, tmp_path: Path) -> None:

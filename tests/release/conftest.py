@@ -28,6 +28,11 @@ from torchcrate.release.transport import Credential
 from torchcrate.verify.report import Parity, Report
 
 HERE = Path(__file__).parent
+
+with pytest.MonkeyPatch.context() as patch:
+    patch.syspath_prepend(HERE)
+    import tiny
+
 QUICK = Patience(tries=4, total=20, first=0.01, longest=0.05, connect=2, silence=2)
 HASTY = Patience(tries=2, total=20, first=0.01, longest=0.05, connect=2, silence=0.5)
 CONTENT: dict[str, Role] = {
@@ -171,6 +176,11 @@ def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Registry:
     return gitlab.registry()
 
 
+MODELS: dict[str, Callable[[bytes], bytes]] = {
+    "model.onnx": tiny.onnx,
+    "model.pt": tiny.torchscript,
+    "model.pth": tiny.state_dict,
+}
 MakeCrate = Callable[..., Path]
 
 
@@ -196,9 +206,9 @@ def make_crate(tmp_path: Path) -> MakeCrate:
         crate.mkdir()
         for file in CONTENT:
             noise = random.Random(f"{seed} {file} {file in changed}").randbytes(100)
-            (crate / file).write_bytes(noise)
+            (crate / file).write_bytes(MODELS.get(file, bytes)(noise))
         golden = random.Random(f"golden {evidence}").randbytes(100)
-        (crate / "golden.safetensors").write_bytes(golden)
+        (crate / "golden.safetensors").write_bytes(tiny.golden(golden))
         seal(crate, name, version, green=green, unjudged=unjudged)
         return crate
 
@@ -220,7 +230,11 @@ def seal(
     unjudged: tuple[str, ...] = (),
 ) -> Manifest:
     """Write parity.json, manifest.json and SHA256SUMS over the files in `crate`."""
-    roles: dict[str, Role] = {**CONTENT, "golden.safetensors": "golden"}
+    roles: dict[str, Role] = {
+        **CONTENT,
+        "golden.safetensors": "golden",
+        "provenance.json": "provenance",
+    }
     files = [
         Artifact.of(path, roles.get(path.name, "source"))
         for path in sorted(crate.iterdir())

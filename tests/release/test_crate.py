@@ -26,7 +26,8 @@ def test_the_manifest_states_everything_a_consumer_needs(sealed: Path) -> None:
     assert set(manifest.tools) == {"torch", "onnx", "opset", "ir"}
     assert set(manifest.minimum) == {"libtorch", "onnxruntime"}
     roles = {file.role: file.kind for file in manifest.files}
-    assert {role for role, kind in roles.items() if kind == "evidence"} == {"golden", "parity"}
+    evidence = {role for role, kind in roles.items() if kind == "evidence"}
+    assert evidence == {"golden", "parity", "provenance"}
     assert {"state_dict", "torchscript", "onnx", "runner", "source", "requirements"} <= set(roles)
 
 
@@ -35,6 +36,7 @@ def test_a_crate_holds_what_its_specification_lists(sealed: Path) -> None:
 
     assert {
         *("model.pth", "model.pt", "model.onnx", "golden.safetensors", "parity.json"),
+        "provenance.json",
         *("run_mnist.py", "run_eager.py", "run_torchscript.py", "run_onnx.py", "images.py"),
         *("net.py", "preprocess.py", "CMakeLists.txt", "main.cpp", "LICENSE", "INSTRUCTION.md"),
         *("requirements-eager.txt", "requirements-onnx.txt", "requirements-torchscript.txt"),

@@ -30,7 +30,7 @@ MEBIBYTE = 2**20
 )
 @pytest.mark.parametrize("kind", ["gitlab", "folder"])
 def test_a_large_file_moves_both_ways_in_150_megabytes(crate, reseal, gitlab, tmp_path, size, kind):
-    with (crate / "model.pt").open("wb") as file:
+    with (crate / "weights.bin").open("wb") as file:
         file.truncate(size)  # sparse: no disk is used until it is copied
     reseal(crate, "1.0.0")
     address = gitlab.project if kind == "gitlab" else str(tmp_path / "shelf")
@@ -39,7 +39,7 @@ def test_a_large_file_moves_both_ways_in_150_megabytes(crate, reseal, gitlab, tm
     done = subprocess.run(command, capture_output=True, text=True)
 
     assert done.stderr == ""
-    assert (tmp_path / "out" / "model.pt").stat().st_size == size
+    assert (tmp_path / "out" / "weights.bin").stat().st_size == size
     for folder in ("shelf", "out"):
         shutil.rmtree(tmp_path / folder, ignore_errors=True)  # pytest keeps what tests leave
     peak = int(done.stdout) * 1024  # bytes; Linux counts in KiB

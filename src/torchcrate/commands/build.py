@@ -1,5 +1,6 @@
 """Commands that make a crate: train, export, verify, and demo, which goes the whole road."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -60,12 +61,11 @@ def export(
     from torchcrate import road
     from torchcrate.model.spec import MNIST
     from torchcrate.release import origin
+    from torchcrate.release.trust.provenance import Origin
 
     version = version or origin.version_of(Path.cwd())
-    commit = origin.commit_of(Path.cwd())
-    draft = road.export(
-        MNIST, checkpoint, out, name or MNIST.name, version, commit, words("export")
-    )
+    where = Origin.from_env(os.environ, origin.commit_of(Path.cwd()))
+    draft = road.export(MNIST, checkpoint, out, name or MNIST.name, version, where, words("export"))
     say(as_json, draft, f"{out}: {draft.name} {draft.version}, {len(draft.files)} files")
 
 
@@ -102,8 +102,9 @@ def demo(data_dir: Path | None) -> None:
     from torchcrate import road
     from torchcrate.model.spec import MNIST
     from torchcrate.release import origin
+    from torchcrate.release.trust.provenance import Origin
 
     here = Path.cwd()
-    version, commit = origin.version_of(here), origin.commit_of(here)
-    shown = road.demo(MNIST, Path("build"), data_dir, version, commit, words("demo"))
+    version, where = origin.version_of(here), Origin.from_env(os.environ, origin.commit_of(here))
+    shown = road.demo(MNIST, Path("build"), data_dir, version, where, words("demo"))
     click.echo(shown)

@@ -25,6 +25,25 @@ data_dir_option = click.option(
     show_envvar=True,
     help="MNIST in torchvision's layout, the four files in MNIST/raw.",
 )
+sign_key_option = click.option(
+    "--sign-key",
+    type=FILE,
+    envvar="TORCHCRATE_SIGN_KEY",
+    show_envvar=True,
+    help="EC private key, PEM; its password, if any, in TORCHCRATE_SIGN_PASSWORD.",
+)
+
+
+def verify_key_option(help: str, *, required: bool = False) -> Callable[[Any], Any]:
+    """Return the option that names the public key which signatures are held to."""
+    return click.option(
+        "--verify-key",
+        type=FILE,
+        envvar="TORCHCRATE_VERIFY_KEY",
+        show_envvar=True,
+        required=required,
+        help=help,
+    )
 
 
 def registry_options(flag: str) -> Callable[[Any], Any]:

@@ -5,7 +5,15 @@ from pathlib import Path
 
 import click
 
-from torchcrate.commands.options import FOLDER, as_json, crate_argument, opened, registry_options
+from torchcrate.commands.options import (
+    FOLDER,
+    as_json,
+    crate_argument,
+    opened,
+    registry_options,
+    sign_key_option,
+    verify_key_option,
+)
 from torchcrate.commands.show import say, transferred
 
 
@@ -13,18 +21,27 @@ from torchcrate.commands.show import say, transferred
 @crate_argument
 @registry_options("--to")
 @click.option("--dry-run", is_flag=True, help="Show every request, and store nothing.")
+@sign_key_option
 @as_json
 def publish(
-    crate: Path, address: str | None, allow_http: bool, dry_run: bool, as_json: bool
+    crate: Path,
+    address: str | None,
+    allow_http: bool,
+    dry_run: bool,
+    sign_key: Path | None,
+    as_json: bool,
 ) -> None:
     """Publish a sealed crate; readers see the whole version or none of it.
 
     Example: torchcrate publish build/crate --to https://gitlab.example.com/group/project
     """
     from torchcrate.release.publish import publish as published
+    from torchcrate.release.trust.signature import Signer
 
+    password = os.environ.get("TORCHCRATE_SIGN_PASSWORD")
+    signer = Signer.from_file(sign_key, password) if sign_key else None
     with opened(address, allow_http, rehearse=dry_run) as registry:
-        done = published(crate, registry, transferred)
+        done = published(crate, registry, transferred, signer=signer)
     what = "would be published" if dry_run else "published"
     if done.already_there:
         what = "is already there, the same content"
@@ -36,6 +53,7 @@ def publish(
 @registry_options("--from")
 @click.option("--out", type=FOLDER, help="Where the crate appears.  [default: NAME]")
 @click.option("--pre", is_flag=True, help="Let NAME@latest be a pre-release.")
+@verify_key_option("EC public key, PEM; refuse what its owner did not sign.")
 @as_json
 def pull(
     reference: str,
@@ -43,9 +61,14 @@ def pull(
     allow_http: bool,
     out: Path | None,
     pre: bool,
+    verify_key: Path | None,
     as_json: bool,
 ) -> None:
     """Fetch a version, check every byte, then let it appear; NAME@latest follows SemVer.
+
+    Without --verify-key each file is the one that the version's manifest states, model.pth
+    can run no code and model.onnx reaches for no file outside; who wrote that manifest, and
+    the programs and TorchScript it states, only the registry knows.
 
     Example: torchcrate pull mnist-net@latest --from build/registry --out build/pulled
     """
@@ -53,10 +76,10 @@ def pull(
 
     out = out or Path(reference.partition("@")[0])
     with opened(address, allow_http) as registry:
-        manifest = pulled(reference, registry, out, transferred, pre=pre)
-    say(
-        as_json, manifest, f"{out}: {manifest.name} {manifest.version}, {len(manifest.files)} files"
-    )
+        manifest = pulled(reference, registry, out, transferred, pre=pre, verify_key=verify_key)
+    signed = f", signed with {verify_key.name}" if verify_key else ""
+    what = f"{manifest.name} {manifest.version}, {len(manifest.files)} files{signed}"
+    say(as_json, manifest, f"{out}: {what}")
 
 
 @click.command()
