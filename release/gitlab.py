@@ -8,6 +8,7 @@ transaction. A later `hidden` would un-list the version, hence: look first.
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import BinaryIO
 
 from torchcrate.errors import RegistryError
@@ -43,6 +44,12 @@ class GitLabRegistry:
         rows = self._transport.persist(lambda _: self._packages.listed(name))
         return in_order(str(row.get("version")) for row in rows)
 
+    def dates(self, name: str) -> dict[str, datetime | None]:
+        """Return when each listed version was begun: its first file came seconds before it."""
+        rows = self._transport.persist(lambda _: self._packages.listed(name))
+        said = {str(row.get("version")): _time(row.get("created_at")) for row in rows}
+        return {version: said[version] for version in in_order(said)}
+
     def published(self, name: str, version: str) -> bool:
         """Return whether the version is listed, or its manifest there where nobody may list."""
         return self._transport.persist(lambda _: self._packages.lists(name, version))
@@ -66,6 +73,43 @@ class GitLabRegistry:
     ) -> Iterator["GitLabDraft"]:
         """Begin, or take up again, the hidden package of this version, or mend the listed one."""
         yield GitLabDraft(self._packages, self._transport, name, version, on_progress, mend)
+
+    def annotate(self, name: str, version: str, upload: Upload) -> None:
+        """Add one file without naming a status: that would be the whole version's."""
+        url = self._packages.url(name, version, upload.name)
+
+        def attempt(again: bool) -> None:
+            # An answer was lost: what was sent may stand, and a second copy helps nobody.
+            if again and self._packages.look(name, version, upload.name) == upload.sha256:
+                return
+            try:
+                with upload.open() as file:
+                    self._transport.ask("PUT", url, body=file, size=upload.size)
+            except RefusedError as error:
+                if error.status == 400 and "duplicate" in str(error).lower():
+                    raise RegistryError(
+                        f"{error}; it holds another {upload.name} of {name} {version} and refuses "
+                        "duplicates: let a Maintainer delete that file, then try again"
+                    ) from error
+                # A failing object storage is reported as 403, which looks like a missing right.
+                if error.status == 403 and not again:
+                    raise PassingError(str(error)) from error
+                raise RegistryError(
+                    f"{error}; check that the token is valid and has the role Developer"
+                ) from error
+            stored = self._packages.look(name, version, upload.name)
+            if stored != upload.sha256:
+                raise PassingError(f"{url} holds other bytes than were sent, sha256 {stored}")
+
+        self._transport.persist(attempt)
+
+
+def _time(stated: object) -> datetime | None:
+    """Return the time that a row states, None if it states none."""
+    try:
+        return datetime.fromisoformat(str(stated))
+    except ValueError:
+        return None
 
 
 class GitLabDraft:

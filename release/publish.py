@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from torchcrate.errors import RegistryError
+from torchcrate.release.compatibility import require_major_step
 from torchcrate.release.crate import open_sealed
 from torchcrate.release.leftover import adopt
 from torchcrate.release.manifest import MANIFEST, SUMS, Manifest
@@ -13,12 +14,14 @@ from torchcrate.release.receive import DamagedError, receive_manifest
 from torchcrate.release.registry import (
     Draft,
     NotFoundError,
+    Notice,
     Progress,
     Registry,
     TakenError,
     Upload,
     silent,
 )
+from torchcrate.release.yank import refuse_yanked
 
 
 @dataclass(frozen=True)
@@ -42,25 +45,33 @@ class Published:
     already_there: bool
 
 
-def publish(crate: Path, registry: Registry, on_progress: Progress = silent) -> Published:
+def publish(
+    crate: Path,
+    registry: Registry,
+    on_progress: Progress = silent,
+    on_notice: Notice = silent,
+) -> Published:
     """Publish the sealed crate at `crate`; the same content again is a success.
 
     Content goes first, then evidence, then the sums; the manifest, last, makes the
     version visible.
 
     Raises:
-        ContractError: If the crate is not sealed, or changed since.
+        ContractError: If the crate is not sealed, or changed since, or its contract
+            changed and its major number did not.
         ParityError: If it is not green.
-        RegistryError: If the version is published with other content, or the
+        RegistryError: If the version is published with other content or yanked, or the
             registry refused, lost or altered a file. No reader sees a part.
     """
     manifest = open_sealed(crate)
     mend = False
     if registry.published(manifest.name, manifest.version):
+        refuse_yanked(registry, manifest.name, manifest.version)
         try:
             return _same(manifest, registry)
         except DamagedError:
             mend = True  # the last request of an earlier run arrived damaged
+    require_major_step(manifest, registry, on_notice)
     try:
         with registry.draft(manifest.name, manifest.version, on_progress, mend=mend) as draft:
             return _fill(crate, manifest, draft, registry, mend)

@@ -8,18 +8,20 @@ import os
 from pathlib import Path
 
 from torchcrate.files import writing
+from torchcrate.release.history import newest
 from torchcrate.release.manifest import MANIFEST, SUMS, Manifest
 from torchcrate.release.place import place
 from torchcrate.release.receive import Parcel, receive_manifest
 from torchcrate.release.registry import (
     LATEST,
+    Notice,
     Progress,
     Registry,
-    newest,
     silent,
     split_reference,
 )
 from torchcrate.release.staging import flush_folder, staged
+from torchcrate.release.yank import warn_if_yanked
 
 
 def pull(
@@ -29,6 +31,7 @@ def pull(
     on_progress: Progress = silent,
     *,
     pre: bool = False,
+    on_notice: Notice = silent,
 ) -> Manifest:
     """Bring `NAME@VERSION` or `NAME@latest` into the folder `out`.
 
@@ -38,6 +41,7 @@ def pull(
         out: Where to; made if missing. An earlier pull there is replaced.
         on_progress: Called while files arrive.
         pre: Whether `latest` may be a pre-release.
+        on_notice: Called with one line if the version is yanked; `latest` never is.
 
     Raises:
         UsageError: If the reference is none.
@@ -45,10 +49,11 @@ def pull(
         RegistryError: If anything that came is not what the manifest states.
         FolderError: If `out` cannot be written, or holds files that would be lost.
     """
-    name, version = split_reference(reference)
-    if version == LATEST:
-        version = newest(registry, name, pre=pre)
+    name, wanted = split_reference(reference)
+    version = newest(registry, name, pre=pre) if wanted == LATEST else wanted
     manifest, stated, sums = receive_manifest(registry, name, version)
+    if wanted != LATEST:
+        warn_if_yanked(registry, name, version, on_notice)
     target = out.resolve()
     # A mount point cannot be renamed, and its neighbours are on another disk.
     beside = target / "crate" if target.is_mount() else target

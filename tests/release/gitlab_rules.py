@@ -41,6 +41,8 @@ class Options:
     select: bool = True  # whether PUT answers with the row when asked to
     redirect: bool = False  # files come from another origin, which refuses GitLab's tokens
     max_file_size: int = 5 * 2**30
+    tags: list[str] | None = None  # of the repository; None: whichever is asked for
+    protected_tags: list[str] = field(default_factory=list)  # only Maintainers release these
     tokens: dict[str, str] = field(
         default_factory=lambda: {
             "glpat-developer": "developer",
