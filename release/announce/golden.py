@@ -88,6 +88,8 @@ def read(data: bytes) -> dict[str, Tensor]:
     """
     try:
         (length,) = _HEADER.unpack_from(data)
+        if length > len(data):
+            raise ValueError("not within the file")
         header = json.loads(data[_HEADER.size : _HEADER.size + length])
         body = memoryview(data)[_HEADER.size + length :]
         return {name: _tensor(row, body) for name, row in header.items() if name != "__metadata__"}

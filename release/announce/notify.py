@@ -37,6 +37,8 @@ def notify(notes: Notes, urls: str) -> Notified:
         UsageError: If apprise is not installed, or a URL is none that it knows.
         NotifyError: If a service did not take the message; the others were told.
     """
+    if not urls.strip():
+        raise UsageError("nobody is named to notify: set TORCHCRATE_NOTIFY_URLS to apprise's URLs")
     try:
         import apprise
     except ImportError as error:
@@ -45,10 +47,9 @@ def notify(notes: Notes, urls: str) -> Notified:
         ) from error
     with _unlogged():
         known = apprise.Apprise()
-        sound = known.add(urls) if urls.strip() else False
-        if not sound or not len(known):
+        if not known.add(urls):
             raise UsageError(
-                f"of the URLs to notify, apprise knows {len(known)} and not all: "
+                f"apprise does not know every URL to notify, it knows {len(known)} of them: "
                 "see its list of services for how each is written"
             )
         answers = {}

@@ -75,9 +75,11 @@ def show(notes: Notes, tag: str, settings: Settings, on_notice: Notice) -> Page:
     with closing(transport):
         packages = Packages(settings, transport)
         manifest = notes.manifest
-        signed = packages.look(manifest.name, manifest.version, SIGNATURE) is not None
+        signature = transport.persist(
+            lambda _: packages.look(manifest.name, manifest.version, SIGNATURE)
+        )
         return _Releases(settings.project, transport).show(
-            tag, notes, links(manifest, packages, signed=signed)
+            tag, notes, links(manifest, packages, signed=signature is not None)
         )
 
 

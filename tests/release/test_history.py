@@ -116,7 +116,7 @@ def test_the_table_has_a_line_for_each_version_and_says_what_it_does_not_know(ma
 
     assert head.split()[:4] == ["version", "state", "date", "commit"]
     assert re.split(r"\s{2,}", first) == [
-        *("1.0.0", "published", "2026-01-01", "-", "99.30 %", "20x", "1.7 kB")
+        *("1.0.0", "published", "2026-01-01", "-", "99.30 %", "20x", "2.1 kB")
     ]
     assert second.startswith("1.1.0    damaged    2026-01-01  -       -         -")
 
