@@ -66,7 +66,7 @@ def history(registry: Registry, name: str) -> tuple[Release, ...]:
     try:
         return tuple(pool.map(lambda item: _release(registry, name, *item), dates.items()))
     finally:
-        pool.shutdown(cancel_futures=True)  # one that cannot be asked ends the list
+        pool.shutdown(wait=False, cancel_futures=True)  # one that cannot be asked ends the list
 
 
 def newest(registry: Registry, name: str, *, pre: bool = False) -> str:
@@ -118,7 +118,7 @@ def table_of(releases: Sequence[Release]) -> str:
             release.version,
             release.state,
             str(release.date.date()) if release.date else "-",
-            release.commit[:8] if release.commit else "-",
+            _commit_words(release.commit),
             "-" if release.accuracy is None else f"{100 * release.accuracy:.2f} %",
             margin_words(release.parity_margin) if release.size is not None else "-",
             "-" if release.size is None else size_words(release.size),
@@ -127,6 +127,12 @@ def table_of(releases: Sequence[Release]) -> str:
         for release in releases
     ]
     return table(rows)
+
+
+def _commit_words(commit: str | None) -> str:
+    """Return a commit as short as people write it; what was not committed stays visible."""
+    dirty = "-dirty" if commit and commit.endswith("-dirty") else ""
+    return f"{commit[:8]}{dirty}" if commit else "-"
 
 
 def parity_margin(manifest: Manifest) -> float | None:

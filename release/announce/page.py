@@ -17,7 +17,7 @@ from torchcrate.export.artifact import Role
 from torchcrate.release.announce.notes import Notes
 from torchcrate.release.gitlab_api import Packages
 from torchcrate.release.manifest import MANIFEST, SIGNATURE, SUMS, Manifest
-from torchcrate.release.registry import Notice
+from torchcrate.release.registry import NotFoundError, Notice
 from torchcrate.release.settings import Settings
 from torchcrate.release.transport import Answer, RefusedError, Transport
 
@@ -107,6 +107,11 @@ class _Releases:
         try:
             row = self._write("POST", self._url, {"tag_name": tag, **words, "assets": assets})
             return Page(tag, self._page(row), True, tuple(link.name for link in links))
+        except NotFoundError as error:
+            raise NotFoundError(
+                f"{error}; check the project's address, that it has releases, and that the token "
+                "may make them: a deploy token may not"
+            ) from error
         except RefusedError as error:
             # Also what a retry gets when only the answer of the first try was lost.
             if error.status != 409:

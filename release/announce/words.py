@@ -29,10 +29,11 @@ def figures(difference: Difference) -> list[Row]:
 
 
 def technical(difference: Difference) -> list[Row]:
-    """Return what an engineer asks next: parity by runtime, tools."""
+    """Return what an engineer asks next, where it differs: parity by runtime, tools."""
     rows = [
-        (f"parity of {each.what}", _scientific(each.old), _scientific(each.new))
+        (f"parity of {one_line(each.what, 40)}", _scientific(each.old), _scientific(each.new))
         for each in difference.parity
+        if each.old != each.new
     ]
     return rows + [(one_line(w.what, 40), _word(w.old), _word(w.new)) for w in difference.tools]
 

@@ -163,8 +163,9 @@ def test_a_tag_with_a_slash_has_a_page(showing, page):
         ({"tags": ["v0.9.0"]}, {}, "no tag v1.0.0: push it first"),
         ({"protected_tags": ["v1.0.0"]}, {}, "right to the tag v1.0.0"),
         ({}, {"token": "glpat-guest", "header": "PRIVATE-TOKEN"}, "role Developer"),
+        ({}, {"token": "gldt-write", "header": "DEPLOY-TOKEN"}, "a deploy token may not"),
     ],
-    ids=["no tag", "protected tag", "guest"],
+    ids=["no tag", "protected tag", "guest", "deploy token"],
 )
 def test_a_refusal_is_one_line_that_says_what_to_do(
     gitlab, golden_crate, showing, page, options, who, words
