@@ -8,11 +8,12 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 from torchcrate.errors import RegistryError
 from torchcrate.export.artifact import sha256_of
-from torchcrate.files import reading, writing
+from torchcrate.files import reading, write_whole, writing
 from torchcrate.release.manifest import MANIFEST
 from torchcrate.release.registry import (
     Copy,
@@ -57,6 +58,15 @@ class FolderRegistry:
         with reading(folder):
             names = [path.name for path in folder.iterdir() if (path / MANIFEST).is_file()]
         return in_order(names)
+
+    def dates(self, name: str) -> dict[str, datetime | None]:
+        """Return when the manifest of each version was written."""
+        found: dict[str, datetime | None] = {}
+        for version in self.versions(name):
+            with reading(self._root / name / version):
+                written = (self._root / name / version / MANIFEST).stat().st_mtime
+            found[version] = datetime.fromtimestamp(written, UTC)
+        return found
 
     def published(self, name: str, version: str) -> bool:
         """Return whether the version's folder holds a manifest."""
@@ -103,6 +113,14 @@ class FolderRegistry:
             return
         with writing(target), staged(target) as folder:
             yield FolderDraft(folder, target, on_progress)
+
+    def annotate(self, name: str, version: str, upload: Upload) -> None:
+        """Put one file into a version's folder, by one rename."""
+        folder = self._root / name / version
+        with upload.open() as source:
+            write_whole(folder / upload.name, source.read())
+        with writing(folder):
+            flush_folder(folder)
 
 
 class FolderDraft:

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 
 from torchcrate.release.gitlab_api import Packages
 from torchcrate.release.gitlab_draft import GitLabDraft, RehearsedDraft
-from torchcrate.release.registry import Copy, Notice, Progress, Sink, in_order, silent
+from torchcrate.release.registry import Copy, Notice, Progress, Sink, Upload, in_order, silent
 from torchcrate.release.settings import Settings
 from torchcrate.release.transport import Transport
 
@@ -36,6 +37,12 @@ class GitLabRegistry:
         """Return the listed versions of `name`, the oldest first by SemVer."""
         rows = self._transport.persist(lambda _: self._packages.listed(name))
         return in_order(str(row.get("version")) for row in rows)
+
+    def dates(self, name: str) -> dict[str, datetime | None]:
+        """Return when each listed version was begun: its first file came seconds before it."""
+        rows = self._transport.persist(lambda _: self._packages.listed(name))
+        said = {str(row.get("version")): _time(row.get("created_at")) for row in rows}
+        return {version: said[version] for version in in_order(said)}
 
     def published(self, name: str, version: str) -> bool:
         """Return whether the version is listed, or its manifest there where nobody may list."""
@@ -73,3 +80,15 @@ class GitLabRegistry:
                     sink.write(piece)
 
         self._transport.persist(attempt)
+
+    def annotate(self, name: str, version: str, upload: Upload) -> None:
+        """Add one file as a draft that mends does: a status would be the whole version's."""
+        GitLabDraft(self._packages, self._transport, name, version, silent, mend=True).add(upload)
+
+
+def _time(stated: object) -> datetime | None:
+    """Return the time that a row states, None if it states none."""
+    try:
+        return datetime.fromisoformat(str(stated))
+    except ValueError:
+        return None

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from torchcrate.errors import RegistryError
 from torchcrate.release.manifest import MANIFEST
-from torchcrate.release.registry import Copy, NotFoundError
+from torchcrate.release.registry import Copy, NotFoundError, UnlistableError
 from torchcrate.release.settings import Settings
 from torchcrate.release.transport import RefusedError, Transport
 
@@ -143,9 +143,11 @@ class Packages:
         query = _query(name, version, status)
         try:
             rows = list(self._rows(f"{self.project}/packages", query))
-        except NotFoundError as error:
-            raise NotFoundError(f"{error}; {self._listing_hint()}") from error
-        except RefusedError as error:
+        except (NotFoundError, RefusedError) as error:
+            if self._kind == "DEPLOY-TOKEN":
+                raise UnlistableError(f"{error}; {self._listing_hint()}") from error
+            if isinstance(error, NotFoundError):
+                raise NotFoundError(f"{error}; {self._listing_hint()}") from error
             raise RefusedError(f"{error}; {self._listing_hint()}", error.status) from error
         # GitLab looks for the name as a substring, and older ones ignore filters.
         wanted = {status} if status else _VISIBLE

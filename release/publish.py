@@ -7,14 +7,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torchcrate.errors import Interrupted, RegistryError, TrustError
+from torchcrate.release.compatibility import require_major_step
 from torchcrate.release.crate import open_sealed
 from torchcrate.release.leftover import adopt
-from torchcrate.release.manifest import MANIFEST, SIGNATURE, SUMS, Manifest, differing
+from torchcrate.release.manifest import MANIFEST, SIGNATURE, SUMS, YANKED, Manifest, differing
 from torchcrate.release.receive import DamagedError, receive_small
 from torchcrate.release.registry import (
     Draft,
     DuplicateError,
     NotFoundError,
+    Notice,
     Progress,
     Registry,
     TakenError,
@@ -23,6 +25,7 @@ from torchcrate.release.registry import (
 )
 from torchcrate.release.settle import Standing, standing, stated
 from torchcrate.release.trust.signature import Signer
+from torchcrate.release.yank import refuse_yanked
 
 _ROUNDS = 8  # another publisher's last uploads arrive within seconds of its release
 _PAUSE = 0.1  # seconds, doubled from round to round
@@ -54,6 +57,7 @@ def publish(
     crate: Path,
     registry: Registry,
     on_progress: Progress = silent,
+    on_notice: Notice = silent,
     *,
     signer: Signer | None = None,
 ) -> Published:
@@ -66,17 +70,19 @@ def publish(
         crate: A sealed crate.
         registry: Where to; one that rehearses is sent nothing.
         on_progress: Called while files are sent.
+        on_notice: Called with one line if the contract could not be compared.
         signer: Signs the manifest; None publishes unsigned.
 
     Raises:
-        ContractError: If the crate is not sealed, or changed since.
+        ContractError: If the crate is not sealed, or changed since, or its contract
+            changed and its major number did not.
         ParityError: If it is not green.
-        RegistryError: If the version is published with other content, or the
+        RegistryError: If the version is published with other content or yanked, or the
             registry refused, lost or altered a file. No reader sees a part.
         TrustError: If it is published already, and not signed with the key of `signer`.
         Interrupted: If Ctrl-C ends it; says what stands.
     """
-    publisher = _Publisher(crate, open_sealed(crate), registry, on_progress, signer)
+    publisher = _Publisher(crate, open_sealed(crate), registry, on_progress, on_notice, signer)
     try:
         return publisher.publish()
     except KeyboardInterrupt as stop:
@@ -92,8 +98,10 @@ class _Publisher:
         manifest: Manifest,
         registry: Registry,
         on_progress: Progress,
+        on_notice: Notice,
         signer: Signer | None,
     ) -> None:
+        self._on_notice = on_notice
         self._signer = signer
         self._ours = manifest
         self._registry = registry
@@ -115,6 +123,8 @@ class _Publisher:
             except DamagedError:
                 damaged = True  # the last request of an earlier run arrived damaged
             self._seen = damaged or stands is not None
+            if stands is None and not round_:
+                require_major_step(self._ours, self._registry, self._on_notice)
             if stands and self._settled(stands):
                 return self._published(stands)
             if stands is None:
@@ -181,9 +191,12 @@ class _Publisher:
         """Return whether readers get every file as stated; cover what they do not get.
 
         Raises:
-            RegistryError: If the content is another than ours, and nothing of ours hides it.
-        TrustError: If the content is ours, and the signature is not.
+            RegistryError: If it is yanked, or its content is another than ours and nothing
+                of ours hides it.
+            TrustError: If its content is ours, and its signature is not.
         """
+        if not self._sent and any(copy.file == YANKED for copy in stands.copies):
+            refuse_yanked(self._registry, self._ours.name, self._ours.version)
         other = stands.manifest.content != self._ours.content
         hidden = stands.hidden(self._sent)
         if other and not (hidden and self._sent):

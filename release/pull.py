@@ -8,14 +8,15 @@ import os
 from pathlib import Path
 
 from torchcrate.files import writing
+from torchcrate.release.history import newest
 from torchcrate.release.manifest import MANIFEST, SIGNATURE, SUMS, Manifest
 from torchcrate.release.place import place
 from torchcrate.release.receive import Parcel, receive_manifest
 from torchcrate.release.registry import (
     LATEST,
+    Notice,
     Progress,
     Registry,
-    newest,
     silent,
     split_reference,
 )
@@ -23,6 +24,7 @@ from torchcrate.release.staging import flush_folder, staged
 from torchcrate.release.trust.signature import check_key
 from torchcrate.release.trust.suspect import examine
 from torchcrate.release.trust.vouch import receive_signature
+from torchcrate.release.yank import warn_if_yanked
 
 
 def pull(
@@ -33,6 +35,7 @@ def pull(
     *,
     pre: bool = False,
     verify_key: Path | None = None,
+    on_notice: Notice = silent,
 ) -> Manifest:
     """Bring `NAME@VERSION` or `NAME@latest` into the folder `out`.
 
@@ -44,6 +47,7 @@ def pull(
         pre: Whether `latest` may be a pre-release.
         verify_key: An EC public key, PEM; what is not signed with it is not pulled. Without
             one the bytes are held to the manifest, and nobody says whose manifest it is.
+        on_notice: Called with one line if the version is yanked; `latest` never is.
 
     Raises:
         UsageError: If the reference is none.
@@ -52,11 +56,10 @@ def pull(
         TrustError: If the version is not signed with `verify_key`, or holds a hostile file.
         FolderError: If `out` cannot be written, or holds files that would be lost.
     """
-    name, version = split_reference(reference)
+    name, wanted = split_reference(reference)
     if verify_key:
         check_key(verify_key)
-    if version == LATEST:
-        version = newest(registry, name, pre=pre)
+    version = newest(registry, name, pre=pre) if wanted == LATEST else wanted
     small: dict[str, bytes] = {}
 
     def vouch(stated: bytes) -> None:
@@ -65,6 +68,8 @@ def pull(
             small[SIGNATURE] = signature
 
     manifest, small[MANIFEST], small[SUMS] = receive_manifest(registry, name, version, vouch)
+    if wanted != LATEST:
+        warn_if_yanked(registry, name, version, on_notice)
     target = out.resolve()
     # A mount point cannot be renamed, and its neighbours are on another disk.
     beside = target / "crate" if target.is_mount() else target

@@ -17,6 +17,10 @@ class DamagedError(RegistryError):
     """A published manifest is not what its publisher sent, or not yet."""
 
 
+class TooLargeError(RegistryError):
+    """A small file has more bytes than any of its kind."""
+
+
 class Buffer:
     """A `Sink` in memory, with an end."""
 
@@ -33,7 +37,7 @@ class Buffer:
     def write(self, chunk: bytes) -> None:
         """Append `chunk`, unless that passes the limit."""
         if len(self.data) + len(chunk) > self._limit:
-            raise RegistryError(f"{self._what} has more than {self._limit} bytes, no such file has")
+            raise TooLargeError(f"{self._what} has more than {self._limit} bytes, no such file has")
         self.data += chunk
 
     def restart(self) -> None:

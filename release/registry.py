@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -33,6 +34,10 @@ def silent(*_: object) -> None:
 
 class NotFoundError(RegistryError):
     """The registry has no such name, version or file."""
+
+
+class UnlistableError(NotFoundError):
+    """The registry gives its files to who knows their names, but no list of them."""
 
 
 class Sink(Protocol):
@@ -148,6 +153,13 @@ class Registry(Protocol):
             RegistryError: If the registry cannot be listed.
         """
 
+    def dates(self, name: str) -> dict[str, datetime | None]:
+        """Return when each of `versions` was published, by version; None where nobody knows.
+
+        Raises:
+            RegistryError: If the registry cannot be listed.
+        """
+
     def published(self, name: str, version: str) -> bool:
         """Return whether readers see this version."""
 
@@ -188,6 +200,15 @@ class Registry(Protocol):
 
         Raises:
             RegistryError: If this registry cannot mend.
+        """
+
+    def annotate(self, name: str, version: str, upload: Upload) -> None:
+        """Add one file to a published version, or replace it, and prove that it arrived whole.
+
+        Whether readers see the version is left as it is, and so is every other file.
+
+        Raises:
+            RegistryError: If it was refused, or arrived damaged.
         """
 
 
@@ -246,24 +267,6 @@ def in_order(versions: Iterable[str]) -> tuple[str, ...]:
     """Return `versions` by SemVer, the oldest first, less what is no version of ours."""
     ours = {version for version in versions if _is_ours(version)}
     return tuple(sorted(ours, key=semver.Version.parse))
-
-
-def newest(registry: Registry, name: str, *, pre: bool = False) -> str:
-    """Return the newest published version of `name`; a pre-release only if `pre`.
-
-    Raises:
-        NotFoundError: If nothing is published, or pre-releases only and `pre` is false.
-    """
-    every = registry.versions(name)
-    if not every:
-        raise NotFoundError(f"{registry.where} has no published version of {name}")
-    wanted = [version for version in every if pre or not semver.Version.parse(version).prerelease]
-    if not wanted:
-        raise NotFoundError(
-            f"{registry.where} has only pre-releases of {name}, the newest is {every[-1]}: "
-            f"name it, {name}@{every[-1]}, or allow pre-releases"
-        )
-    return wanted[-1]
 
 
 def _is_ours(version: str) -> bool:

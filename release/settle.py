@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from tempfile import TemporaryFile
 
 from torchcrate.errors import CrateError, RegistryError
-from torchcrate.release.manifest import MANIFEST, SIGNATURE, SUMS, Manifest
+from torchcrate.release.manifest import MANIFEST, SIGNATURE, SUMS, YANKED, Manifest
 from torchcrate.release.receive import DamagedError, Spool, receive_small
 from torchcrate.release.registry import Copy, NotFoundError, Registry, Upload
 
@@ -68,7 +68,7 @@ def standing(registry: Registry, ours: Manifest) -> Standing | None:
         RegistryError: If none stands there at all, or the registry cannot be asked.
     """
     what = f"{ours.name} {ours.version}"
-    names = (*(file.name for file in ours.files), SUMS, SIGNATURE, MANIFEST)
+    names = (*(file.name for file in ours.files), SUMS, SIGNATURE, MANIFEST, YANKED)
     copies = registry.copies(ours.name, ours.version, names)
     if copies is None:
         return None

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from torchcrate import errors
-from torchcrate.commands import build, registry, trust
+from torchcrate.commands import build, registry, tell, trust
 from torchcrate.errors import CrateError
 
 
@@ -40,7 +40,8 @@ def main() -> None:
 
 for command in (
     *(build.train, build.export, build.verify, build.demo),
-    *(registry.publish, registry.pull, registry.versions, registry.number),
+    *(registry.publish, registry.pull, registry.yank, registry.versions, registry.number),
+    *(tell.diff, tell.release, tell.notify),
     trust.check,
 ):
     main.add_command(command)

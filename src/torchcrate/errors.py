@@ -9,6 +9,7 @@
   - RegistryError  7  the registry refused, lost or altered a file
   - FolderError    8  a file or folder of this machine cannot be read or written
   - TrustError     9  a crate is not signed as asked, or holds what must not be run
+  - NotifyError   10  a version stands, but people could not be told of it
 
 Exit code 1 is left to a runner that could not read one of its images.
 Anything else that escapes is a bug and keeps its traceback.
@@ -67,6 +68,12 @@ class TrustError(CrateError):
     """A crate is not signed as it was asked to be, or a file in it is hostile."""
 
     exit_code = 9
+
+
+class NotifyError(CrateError):
+    """A version stands, but people could not be told of it."""
+
+    exit_code = 10
 
 
 class Interrupted(KeyboardInterrupt):

@@ -15,6 +15,7 @@ from torchcrate.model.spec import Spec
 from torchcrate.release import crate as crates
 from torchcrate.release.manifest import Manifest, check_name, check_version
 from torchcrate.release.trust.provenance import Materials, Origin
+from torchcrate.table import table
 from torchcrate.verify import inputs
 from torchcrate.verify.drive import programs
 from torchcrate.verify.judge import judge
@@ -139,16 +140,6 @@ def demo(
             )
         )
     return f"{parity_table(manifest.parity)}\n\n{table(rows)}"
-
-
-def table(rows: Sequence[Sequence[str]]) -> str:
-    """Return rows of words as aligned columns, the first row being the head."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True))
-        for row in rows
-    ]
-    return "\n".join(line.rstrip() for line in lines)
 
 
 def _figure(value: float | None) -> str:

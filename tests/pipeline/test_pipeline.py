@@ -5,7 +5,10 @@ default branch, the tag, and the branch again before VERSION was raised.
 """
 
 import hashlib
+import json
 import re
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import gitlab
@@ -43,10 +46,39 @@ class Reader:
         packages = self.project.generic_packages
         return bytes(packages.download("mnist-net", version, name))
 
+    def release(self, tag: str) -> tuple[str, set[str]]:
+        """Return what the release page of a tag says, and the files that it links."""
+        page = self.project.releases.get(tag)
+        links = {link["direct_asset_url"].rpartition("/")[2] for link in page.assets["links"]}
+        return page.description, links
+
 
 @pytest.fixture(scope="module")
 def reader(registry):
     return Reader(registry)
+
+
+class Chat(BaseHTTPRequestHandler):
+    """A service that people watch: it keeps what it gets."""
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.got.append(json.loads(body))
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        """Keep quiet."""
+
+
+@pytest.fixture
+def chat():
+    with ThreadingHTTPServer(("127.0.0.1", 0), Chat) as server:
+        server.got = []
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
 
 
 def jobs_of(run):
@@ -98,16 +130,28 @@ def test_the_default_branch_publishes_a_step_towards_the_release(checkout, reade
     assert "glcbt-job" not in run.output
 
 
-def test_the_tag_publishes_the_release(checkout, reader):
+def test_the_tag_publishes_the_release_and_people_are_told(checkout, reader, chat):
+    """One of the two services of the setting is dead: seen, and no failure of the release."""
     before = reader.versions()
+    urls = f"json://127.0.0.1:9/hunter2 json://127.0.0.1:{chat.server_port}/hunter2"
+    tag = {"CI_COMMIT_TAG": f"v{RELEASE}", "CI_COMMIT_BRANCH": None}
 
-    run = checkout.run(CI_COMMIT_TAG=f"v{RELEASE}", CI_COMMIT_BRANCH=None)
+    run = checkout.run(**tag, TORCHCRATE_NOTIFY_URLS=urls)
 
     print(run.output)
     assert run.passed
+    assert ("PASS", "release") in jobs_of(run)
+    assert ("WARN", "notify") in jobs_of(run)
     assert reader.versions() == [*before, f"mnist-net {RELEASE}"]
     assert_whole(reader, RELEASE)
     assert_smoked(run)
+    told, linked = reader.release(f"v{RELEASE}")
+    assert f"torchcrate pull mnist-net@{RELEASE}" in told
+    assert {"model.pth", "model.pt", "model.onnx", "manifest.json", "SHA256SUMS"} <= linked
+    (message,) = chat.got
+    assert message["title"] == f"mnist-net {RELEASE}"
+    assert "JSON (1 of 2) did not take the notification" in run.of("notify")
+    assert "hunter2" not in run.of("notify")
 
 
 def test_the_branch_publishes_nothing_once_its_release_is_out(checkout, reader):

@@ -10,7 +10,7 @@ import sys
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -295,6 +295,19 @@ def contents() -> Callable[[Path], dict[str, str]]:
 def reseal() -> Callable[[Path, str], Manifest]:
     """Seal mnist-net of a version again after its files changed."""
     return lambda crate, version: seal(crate, "mnist-net", version)
+
+
+@pytest.fixture
+def alter() -> Callable[..., Path]:
+    """Let a sealed crate state something else, say another contract or other metrics."""
+
+    def altered(crate: Path, **stated: Any) -> Path:
+        manifest = replace(Manifest.parse((crate / MANIFEST).read_bytes()), **stated)
+        (crate / MANIFEST).write_bytes(manifest.dump())
+        (crate / SUMS).write_bytes(manifest.sums())
+        return crate
+
+    return altered
 
 
 @pytest.fixture

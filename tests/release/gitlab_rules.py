@@ -42,6 +42,8 @@ class Options:
     by_id: bool = True  # whether one copy can be had by its id; GitLab can since 18.4
     redirect: bool = False  # files come from another origin, which refuses GitLab's tokens
     max_file_size: int = 5 * 2**30
+    tags: list[str] | None = None  # of the repository; None: whichever is asked for
+    protected_tags: list[str] = field(default_factory=list)  # only Maintainers release these
     tokens: dict[str, str] = field(
         default_factory=lambda: {
             "glpat-developer": "developer",

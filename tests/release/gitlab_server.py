@@ -26,6 +26,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 from gitlab_faults import REFUSALS, Fault, refusal
+from gitlab_releases import Releases
 from gitlab_rules import Answer, Options, Project, StoredFile
 
 _PIECE = 1 << 20
@@ -50,6 +51,7 @@ class Gitlab:
         if hasattr(self, "project"):
             shutil.rmtree(self.project.folder)
         self.project = Project(options)
+        self.releases = Releases(self.project, f"http://gitlab.example{self.prefix}")
         self.faults: list[Fault] = []
         self.log: list[dict[str, Any]] = []
         self.late: list[Any] = []
@@ -196,8 +198,44 @@ class Handler(BaseHTTPRequestHandler):
                 project.may_delete(actor)
                 project.packages.remove(project.by_id(int(id)))
                 self.send(204, b"", {})
+            case _, ["releases", *rest]:
+                self.release(actor, rest)
             case _:
                 raise Answer(404, {"error": "404 Not Found"})
+
+    def release(self, actor: Any, words: list[str]) -> None:
+        """Answer a request about releases and their links."""
+        releases = self.gitlab.releases
+        releases.may_read(actor)
+        body: dict[str, Any] = {}
+        if self.command in ("POST", "PUT"):
+            body = json.loads(self.rfile.read(self.left) or b"{}")
+            self.left = 0
+            releases.may_write(actor, words[0] if words else body["tag_name"])
+        with self.gitlab.lock:
+            match self.command, words:
+                case "POST", []:
+                    status, row = 201, releases.create(body)
+                case "PUT", [tag]:
+                    status, row = 200, releases.update(tag, body)
+                case "GET", [tag]:
+                    status, row = 200, releases.row(releases.page(tag))
+                case "POST", [tag, "assets", "links"]:
+                    status, row = 201, releases.add_link(tag, body)
+                case "PUT", [tag, "assets", "links", id] if id.isdigit():
+                    status, row = 200, releases.change_link(tag, int(id), body)
+                case "GET", [tag, "assets", "links"]:
+                    self.page(releases.links(tag))
+                    return
+                case "GET", [tag, "downloads", *path]:
+                    there = releases.downloaded(tag, "/".join(path))
+                    self.send(302, b"", {"Location": there})
+                    return
+                case _:
+                    raise Answer(404, {"error": "404 Not Found"})
+        if self.fault and self.fault.kind == "lost":
+            self.cut()
+        self.send_json(status, row)
 
     def upload(self, name: str, version: str, file: str) -> None:
         """Read the body to disk, then keep it in one step."""

@@ -1,4 +1,4 @@
-"""Commands that speak with a registry: publish, pull, versions, number."""
+"""Commands that speak with a registry: publish, pull, yank, versions, number."""
 
 import os
 from pathlib import Path
@@ -14,7 +14,7 @@ from torchcrate.commands.options import (
     sign_key_option,
     verify_key_option,
 )
-from torchcrate.commands.show import say, transferred
+from torchcrate.commands.show import notice, say, transferred
 
 
 @click.command()
@@ -41,7 +41,7 @@ def publish(
     password = os.environ.get("TORCHCRATE_SIGN_PASSWORD")
     signer = Signer.from_file(sign_key, password) if sign_key else None
     with opened(address, allow_http, rehearse=dry_run) as registry:
-        done = published(crate, registry, transferred, signer=signer)
+        done = published(crate, registry, transferred, notice, signer=signer)
     what = "would be published" if dry_run else "published"
     if done.already_there:
         what = "is already there, the same content"
@@ -76,10 +76,36 @@ def pull(
 
     out = out or Path(reference.partition("@")[0])
     with opened(address, allow_http) as registry:
-        manifest = pulled(reference, registry, out, transferred, pre=pre, verify_key=verify_key)
+        manifest = pulled(
+            reference, registry, out, transferred, pre=pre, verify_key=verify_key, on_notice=notice
+        )
     signed = f", signed with {verify_key.name}" if verify_key else ""
     what = f"{manifest.name} {manifest.version}, {len(manifest.files)} files{signed}"
     say(as_json, manifest, f"{out}: {what}")
+
+
+@click.command()
+@click.argument("reference", metavar="NAME@VERSION")
+@click.option("--why", required=True, help="The reason, for everybody who pulls the version.")
+@registry_options("--from")
+@as_json
+def yank(reference: str, why: str, address: str | None, allow_http: bool, as_json: bool) -> None:
+    """Mark a published version as one that nobody should take; its files stay as they are.
+
+    NAME@latest skips it, pulling it by its number warns, publishing to it is refused.
+
+    Example: torchcrate yank mnist-net@1.0.0 --why "reads 7 as 1" --from build/registry
+    """
+    from datetime import UTC, datetime
+
+    from torchcrate.release.yank import yank as yanked
+
+    with opened(address, allow_http) as registry:
+        done = yanked(reference, why, registry, datetime.now(UTC))
+    already = "already " if done.already_there else ""
+    say(
+        as_json, done, f"{done.name} {done.version} in {done.where} is {already}{done.mark.words()}"
+    )
 
 
 @click.command()
@@ -87,15 +113,19 @@ def pull(
 @registry_options("--from")
 @as_json
 def versions(name: str, address: str | None, allow_http: bool, as_json: bool) -> None:
-    """List the published versions of a crate, the oldest first.
+    """List the published versions of a crate, the oldest first, and what is known of each.
+
+    The parity margin is how many times the difference that its runtimes needed was allowed.
 
     Example: torchcrate versions mnist-net --from build/registry
     """
+    from torchcrate.release.history import history, table_of
     from torchcrate.release.manifest import check_name
 
     with opened(address, allow_http) as registry:
-        found = registry.versions(check_name(name))
-        say(as_json, found, "\n".join(found) or f"{registry.where} has no version of {name}")
+        found = history(registry, check_name(name))
+        words = table_of(found) if found else f"{registry.where} has no version of {name}"
+    say(as_json, found, words)
 
 
 @click.command()

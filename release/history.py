@@ -1,0 +1,184 @@
+"""What was published of a name: which version is the newest, and what each one states."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+import semver
+
+from torchcrate.errors import ContractError, FolderError, UsageError
+from torchcrate.release.manifest import MANIFEST, Manifest
+from torchcrate.release.receive import (
+    DamagedError,
+    TooLargeError,
+    receive_manifest,
+    receive_small,
+)
+from torchcrate.release.registry import NotFoundError, Registry
+from torchcrate.release.yank import mark_of, one_line
+from torchcrate.table import table
+
+_AT_ONCE = 8  # versions that are read at the same time; a list of 100 then takes seconds
+
+State = Literal["published", "yanked", "damaged"]
+
+
+@dataclass(frozen=True)
+class Release:
+    """One published version as a list shows it; what its manifest does not state is None.
+
+    Attributes:
+        version: SemVer.
+        state: "damaged" if the manifest cannot be read, "yanked" whether it can or not.
+        date: When it was published.
+        commit: git commit of its sources; empty if it was built outside a checkout.
+        accuracy: Fraction of the test images that training reported.
+        parity_margin: How many times the difference that was needed is the one that was
+            allowed, for the runtime and way of asking with the least room; None if every
+            answer was exact.
+        label_margin: Smallest lead of the best label over the second on all inputs judged.
+        size: Bytes of all its files.
+        note: Why it was yanked, or what is damaged; empty if neither.
+    """
+
+    version: str
+    state: State
+    date: datetime | None
+    commit: str | None = None
+    accuracy: float | None = None
+    parity_margin: float | None = None
+    label_margin: float | None = None
+    size: int | None = None
+    note: str = ""
+
+
+def history(registry: Registry, name: str) -> tuple[Release, ...]:
+    """Return every published version of `name`, the oldest first by SemVer.
+
+    Raises:
+        RegistryError: If the registry cannot be listed or asked.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    dates = registry.dates(name)
+    pool = ThreadPoolExecutor(_AT_ONCE)
+    try:
+        return tuple(pool.map(lambda item: _release(registry, name, *item), dates.items()))
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)  # one that cannot be asked ends the list
+
+
+def newest(registry: Registry, name: str, *, pre: bool = False) -> str:
+    """Return the newest version of `name` that is not yanked; a pre-release only if `pre`.
+
+    Raises:
+        NotFoundError: If nothing is published, pre-releases only and `pre` is false, or
+            nothing that is not yanked.
+    """
+    every = registry.versions(name)
+    if not every:
+        raise NotFoundError(f"{registry.where} has no published version of {name}")
+    wanted = [version for version in every if pre or not is_pre(version)]
+    if not wanted:
+        raise NotFoundError(
+            f"{registry.where} has only pre-releases of {name}, the newest is {every[-1]}: "
+            f"name it, {name}@{every[-1]}, or allow pre-releases"
+        )
+    for version in reversed(wanted):
+        if mark_of(registry, name, version) is None:
+            return version
+    raise NotFoundError(
+        f"every version of {name} in {registry.where} is yanked: see 'torchcrate versions {name}', "
+        f"and name one, {name}@{wanted[-1]}, if you must"
+    )
+
+
+def sound(registry: Registry, name: str, versions: Iterable[str]) -> Iterator[Manifest]:
+    """Give the manifest of each of `versions` that is neither yanked nor damaged.
+
+    Raises:
+        RegistryError: If the registry cannot be asked.
+    """
+    for version in versions:
+        if mark_of(registry, name, version) is None:
+            try:
+                manifest, _, _ = receive_manifest(registry, name, version)
+            except (NotFoundError, DamagedError):
+                continue  # not published by us, or not whole: nothing to compare with
+            yield manifest
+
+
+def table_of(releases: Sequence[Release]) -> str:
+    """Return the list for people, one line a version."""
+    head = ("version", "state", "date", "commit", "accuracy", "parity margin", "size", "")
+    rows = [head]
+    rows += [
+        (
+            release.version,
+            release.state,
+            str(release.date.date()) if release.date else "-",
+            _commit_words(release.commit),
+            "-" if release.accuracy is None else f"{100 * release.accuracy:.2f} %",
+            margin_words(release.parity_margin) if release.size is not None else "-",
+            "-" if release.size is None else size_words(release.size),
+            release.note,
+        )
+        for release in releases
+    ]
+    return table(rows)
+
+
+def _commit_words(commit: str | None) -> str:
+    """Return a commit as short as people write it; what was not committed stays visible."""
+    dirty = "-dirty" if commit and commit.endswith("-dirty") else ""
+    return f"{commit[:8]}{dirty}" if commit else "-"
+
+
+def parity_margin(manifest: Manifest) -> float | None:
+    """Return the smallest `limit / needed` of all runtimes; None if none needed anything."""
+    ratios = [entry.limit / entry.needed for entry in manifest.parity if entry.needed]
+    return min(ratios, default=None)
+
+
+def margin_words(margin: float | None) -> str:
+    """Return how many times the needed difference was allowed, as "13x" or "exact"."""
+    return "exact" if margin is None else f"{margin:.3g}x"
+
+
+def size_words(size: float) -> str:
+    """Return a size in bytes for people, in powers of 1000."""
+    if abs(size) < 1000:
+        return f"{size:.0f} B"
+    for unit in ("kB", "MB"):
+        size /= 1000
+        if abs(size) < 1000:
+            return f"{size:.1f} {unit}"
+    return f"{size / 1000:.1f} GB"
+
+
+def is_pre(version: str) -> bool:
+    """Return whether `version` is a pre-release."""
+    return bool(semver.Version.parse(version).prerelease)
+
+
+def _release(registry: Registry, name: str, version: str, date: datetime | None) -> Release:
+    mark = mark_of(registry, name, version)
+    try:
+        manifest = Manifest.parse(receive_small(registry, name, version, MANIFEST))
+        if (manifest.name, manifest.version) != (name, version):
+            raise ContractError(f"{MANIFEST} is that of {manifest.name} {manifest.version}")
+    except (NotFoundError, TooLargeError, ContractError, UsageError, FolderError) as error:
+        note = one_line(mark.words() if mark else str(error))
+        return Release(version, "yanked" if mark else "damaged", date, note=note)
+    return Release(
+        version,
+        "yanked" if mark else "published",
+        date,
+        commit=one_line(manifest.commit),
+        accuracy=manifest.metrics.get("accuracy"),
+        parity_margin=parity_margin(manifest),
+        label_margin=min((entry.margin for entry in manifest.parity), default=None),
+        size=sum(file.size for file in manifest.files),
+        note=mark.words() if mark else "",
+    )

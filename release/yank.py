@@ -1,0 +1,168 @@
+"""A published version that nobody should take any more: marked, never changed.
+
+The mark is one file, `yanked.json`, added to the version; nothing else may be added
+after publishing. The version stays listed and every file of it stays as it was, so
+that who depends on it can still pull it and is warned.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+
+from torchcrate.errors import FolderError, RegistryError, UsageError
+from torchcrate.release.manifest import YANKED
+from torchcrate.release.receive import Buffer, TooLargeError
+from torchcrate.release.registry import (
+    LATEST,
+    NotFoundError,
+    Notice,
+    Registry,
+    Upload,
+    split_reference,
+)
+
+LONGEST = 500  # characters of a reason: a sentence or two, and a link
+_LARGEST = 64 * 1024  # bytes of a mark; the longest reason needs a tenth
+
+
+@dataclass(frozen=True)
+class Yank:
+    """The content of yanked.json; `Yank.parse(y.dump()) == y` holds for a known reason.
+
+    Attributes:
+        reason: Why, for people; None where the mark is there but cannot be read.
+        date: When, with its time zone; None as for the reason.
+    """
+
+    reason: str | None
+    date: datetime | None
+
+    def dump(self) -> bytes:
+        """Return the mark as JSON, indented for people, ending in a newline."""
+        return msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"
+
+    @classmethod
+    def parse(cls, data: bytes) -> "Yank":
+        """Read what `dump` wrote; a mark that is damaged is a mark all the same."""
+        try:
+            mark = msgspec.json.decode(data, type=cls)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return UNREADABLE
+        return mark if mark.reason is not None and mark.date is not None else UNREADABLE
+
+    def words(self) -> str:
+        """Return `yanked since DATE: REASON` on one line, safe to show on any terminal."""
+        if self.reason is None or self.date is None:
+            return f"yanked, its {YANKED} is damaged and cannot say why"
+        return f"yanked since {self.date.date()}: {one_line(self.reason)}"
+
+
+UNREADABLE = Yank(None, None)
+
+
+@dataclass(frozen=True)
+class Yanked:
+    """A version that carries the mark.
+
+    Attributes:
+        name: Package name.
+        version: SemVer.
+        where: The registry's address.
+        mark: What the registry holds now.
+        already_there: Whether it was yanked before; then its own reason and date stand.
+    """
+
+    name: str
+    version: str
+    where: str
+    mark: Yank
+    already_there: bool
+
+
+def yank(reference: str, why: str, registry: Registry, now: datetime) -> Yanked:
+    """Mark the published version `NAME@VERSION` as one that nobody should take.
+
+    Args:
+        reference: Which; `latest` is no answer to that.
+        why: The reason, at most `LONGEST` characters.
+        registry: Where it is.
+        now: The time, with its zone.
+
+    Raises:
+        UsageError: If the reference or the reason cannot be used.
+        NotFoundError: If there is no such published version.
+        RegistryError: If the mark was refused, or arrived damaged.
+    """
+    name, version = split_reference(reference)
+    if version == LATEST:
+        raise UsageError(f"{reference} may be another version tomorrow: name the one to yank")
+    why = why.encode(errors="replace").decode().strip()
+    if not why:
+        raise UsageError("the reason is empty: say with --why what is wrong with the version")
+    if len(why) > LONGEST:
+        raise UsageError(f"the reason has {len(why)} characters, say it in {LONGEST} at most")
+    if not registry.published(name, version):
+        raise NotFoundError(f"{registry.where} has no published {name} {version} to yank")
+    standing = mark_of(registry, name, version)
+    if standing is not None and standing != UNREADABLE:
+        return Yanked(name, version, registry.where, standing, already_there=True)
+    mark = Yank(why, now.replace(microsecond=0))
+    registry.annotate(name, version, Upload.of_bytes(YANKED, mark.dump()))
+    return Yanked(name, version, registry.where, mark, already_there=False)
+
+
+def mark_of(registry: Registry, name: str, version: str) -> Yank | None:
+    """Return the mark of a version, or None if it is not yanked.
+
+    A mark that is too large, not JSON, or not readable counts: `UNREADABLE`.
+
+    Raises:
+        RegistryError: If the registry cannot be asked.
+    """
+    sink = Buffer(YANKED, _LARGEST)
+    try:
+        registry.fetch(name, version, YANKED, sink)
+    except NotFoundError:
+        return None
+    except (TooLargeError, FolderError):
+        return UNREADABLE
+    return Yank.parse(bytes(sink.data))
+
+
+def refuse_yanked(registry: Registry, name: str, version: str) -> None:
+    """Refuse to publish to a version that is yanked.
+
+    Raises:
+        RegistryError: If it is.
+    """
+    mark = mark_of(registry, name, version)
+    if mark is not None:
+        raise RegistryError(
+            f"{name} {version} in {registry.where} is {mark.words()}; take the next version number"
+        )
+
+
+def warn_if_yanked(registry: Registry, name: str, version: str, on_notice: Notice) -> None:
+    """Say in one line that a version is yanked and why, if it is.
+
+    Raises:
+        RegistryError: If the registry cannot be asked.
+    """
+    mark = mark_of(registry, name, version)
+    if mark is not None:
+        on_notice(f"Warning: {name} {version} is {mark.words()}")
+
+
+def one_line(text: str, longest: int = LONGEST) -> str:
+    """Return foreign `text` as one line of at most `longest` characters, fit for a terminal.
+
+    Whatever does not print as itself, say an escape sequence or a mark that turns the
+    direction of writing, is shown by its number.
+    """
+    words = " ".join(text.split())
+    shown = "".join(
+        each if each.isprintable() else each.encode("unicode_escape", "replace").decode()
+        for each in words[: longest + 1]
+    )
+    return shown if len(shown) <= longest else shown[: longest - 3] + "..."
