@@ -83,7 +83,7 @@ def test_the_version_is_digits_only_and_stated_once() -> None:
 
 def test_each_dependency_has_its_reason_beside_it() -> None:
     lines = (ROOT / "pyproject.toml").read_text().splitlines()
-    quoted = [line for line in lines if line.startswith('    "') and "torchcrate[" not in line]
+    quoted = [line for line in lines if line.startswith('    "') and '"torchcrate' not in line]
 
     assert len(quoted) > 10
     assert [
