@@ -123,7 +123,8 @@ def _local(file: BinaryIO, row: _Row) -> int:
         size, packed = (int.from_bytes(wide[i : i + 8], "little") for i in (0, 8))
     if (size, packed) != (row.size, row.size) and not (flags & 8 and size == packed == 0):
         raise _OddError(f"{row.name} has two sizes")
-    return row.at + _LOCAL.size + long + extra
+    start: int = row.at + _LOCAL.size + long + extra
+    return start
 
 
 def _directory(file: BinaryIO, size: int) -> tuple[list[_Row], int]:

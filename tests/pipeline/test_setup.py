@@ -24,12 +24,14 @@ class Machine:
     folder: Path
     programs: Path
 
-    def setup(self, *parts: str, python: str = sys.executable) -> subprocess.CompletedProcess[str]:
+    def setup(
+        self, *parts: str, python: str = sys.executable, **env: str
+    ) -> subprocess.CompletedProcess[str]:
         """Run .ci/setup with these parts."""
         return subprocess.run(
             [".ci/setup", *parts],
             cwd=self.folder,
-            env={"PATH": str(self.programs), "PYTHON": python},
+            env={"PATH": str(self.programs), "PYTHON": python, **env},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -144,3 +146,32 @@ def test_a_python_that_is_too_old_is_one_line(machine_without):
         "setup: python-of-old is missing or older than 3.11: "
         "install python3.11, or name one with PYTHON=...\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("key", "installed"),
+    [
+        ({}, "."),
+        ({"TORCHCRATE_SIGN_KEY": ""}, "."),
+        ({"TORCHCRATE_SIGN_KEY": "sign.pem"}, ".[sign]"),
+        ({"TORCHCRATE_VERIFY_KEY": "sign.pub.pem"}, ".[sign]"),
+    ],
+    ids=str,
+)
+def test_a_job_that_has_a_key_gets_what_signing_needs(machine_without, key, installed):
+    machine = machine_without()
+    for name in ("VERSION", "pyproject.toml"):
+        (machine.folder / name).write_text("")
+    machine.has_script(  # a Python whose `venv` makes a pip that notes how it was called
+        "python-of-test",
+        """[[ $1 == -m ]] || exit 0
+mkdir -p .venv/bin
+printf '#!/bin/bash\\n' >.venv/bin/python
+printf '#!/bin/bash\\n# %s/.venv/bin/python\\necho "$*" >>pip-calls\\n' "$PWD" >.venv/bin/pip
+chmod +x .venv/bin/*""",
+    )
+
+    done = machine.setup("client", python="python-of-test", **key)
+
+    assert done.returncode == 0, done.stderr
+    assert (machine.folder / "pip-calls").read_text() == f"install {installed}\n"
