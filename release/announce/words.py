@@ -69,7 +69,9 @@ def _golden(golden: Golden) -> str:
     if golden.problem:
         return f"not compared, {one_line(golden.problem, 200)}{other}"
     lost = f", {golden.lost} with numbers that became none" if golden.lost else ""
-    far = "all" if golden.largest is None else f"largest difference {golden.largest:.1e}"
+    far = "no number in both"
+    if golden.largest is not None:
+        far = f"largest difference {golden.largest:.1e}"
     where = f" at {one_line(golden.worst, 80)}" if golden.largest else ""
     flips = f"{golden.flips} label{'' if golden.flips == 1 else 's'} flipped"
     return f"{golden.compared} inputs compared, {far}{where}, {flips}{lost}{other}"

@@ -135,6 +135,30 @@ def test_a_refusal_of_apt_is_one_line_that_names_its_log(machine_without):
     assert "Unable to locate" in (machine.folder / "build/apt.log").read_text()
 
 
+@pytest.mark.parametrize(
+    ("parts", "asked"),
+    [
+        (["client"], "install ."),
+        (["client", "sign"], "install .[sign]"),
+        (["client", "notify"], "install .[notify]"),
+        (["client", "sign", "notify"], "install .[sign,notify]"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_client_gets_the_extras_that_its_job_needs_and_no_others(machine_without, parts, asked):
+    machine = machine_without()
+    (machine.folder / "VERSION").write_text("1.0.0")
+    (machine.folder / "pyproject.toml").write_text("")
+    machine.has_script("a-pip", 'echo "$*" >>pip-calls')
+    put = 'mkdir -p .venv/bin && cp "$(command -v a-pip)" .venv/bin/pip && cp "$0" .venv/bin/python'
+    machine.has_script("a-python", f'if [[ $* == *"-m venv"* ]]; then {put}; fi')
+
+    done = machine.setup(*parts, python="a-python")
+
+    assert done.returncode == 0, done.stderr
+    assert (machine.folder / "pip-calls").read_text() == f"{asked}\n"
+
+
 def test_a_python_that_is_too_old_is_one_line(machine_without):
     machine = machine_without()
     machine.has_script("python-of-old", "exit 1")

@@ -93,7 +93,7 @@ def release(
     "urls",
     envvar="TORCHCRATE_NOTIFY_URLS",
     show_envvar=True,
-    help="apprise's URLs of whom to tell, separated by spaces.",
+    help="apprise's URLs of whom to tell; with a secret in one, set the variable instead.",
 )
 @changelog_option
 @as_json
@@ -109,7 +109,7 @@ def notify(
 
     Exit code 10: the version stands, but somebody could not be told.
 
-    Example: torchcrate notify mnist-net@1.0.0 --to-urls mailto://user:password@example.com
+    Example: torchcrate notify mnist-net@1.0.0 --from https://gitlab.example.com/group/project
     """
     from torchcrate.release.announce.notify import notify as notified
 

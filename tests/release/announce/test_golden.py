@@ -88,6 +88,14 @@ def test_nan_is_counted_and_hides_no_other_difference(vectors):
     assert found.largest == pytest.approx(4.5 / 1.5)
 
 
+def test_answers_that_are_numbers_no_more_are_said(vectors):
+    broken = np.full((2, 10), np.nan)
+
+    found = compare(vectors(), vectors(zero=broken, one=broken, two=broken), DIGITS, DIGITS)
+
+    assert (found.compared, found.lost, found.largest) == (3, 3, None)
+
+
 def crafted(header: object, body: bytes = b"") -> bytes:
     text = json.dumps(header).encode()
     return struct.pack("<Q", len(text)) + text + body
