@@ -139,9 +139,7 @@ def test_a_refusal_of_apt_is_one_line_that_names_its_log(machine_without):
     ("parts", "asked"),
     [
         (["client"], "install ."),
-        (["client", "sign"], "install .[sign]"),
         (["client", "notify"], "install .[notify]"),
-        (["client", "sign", "notify"], "install .[sign,notify]"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
