@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
+import onnx_ir
+import onnxscript
 import torch
 from torch import nn
 
@@ -71,6 +73,8 @@ def export_models(
         tools={
             "torch": release,
             "onnx": onnx.__version__,
+            "onnx_ir": onnx_ir.__version__,
+            "onnxscript": onnxscript.__version__,
             "opset": str(model.opset_import[0].version),
             "ir": str(model.ir_version),
         },

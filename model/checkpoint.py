@@ -13,6 +13,11 @@ from torchcrate.errors import ContractError
 from torchcrate.model.net import Net
 from torchcrate.model.preprocess import Preprocess
 
+_REMARKS = (
+    "Detected pickle protocol",
+    "'torch.load' received a zip file that looks like a TorchScript archive",
+    "TypedStorage is deprecated",
+)
 COMMITTED = Path(__file__).with_name("net.pth")
 
 
@@ -37,10 +42,9 @@ def read_state(path: Path) -> dict[str, Tensor]:
         ContractError: If the file is missing, cut short, or needs more than tensors.
     """
     try:
-        with (
-            warnings.catch_warnings()
-        ):  # a foreign pickle protocol: what counts is whether it loads
-            warnings.filterwarnings("ignore", message="Detected pickle protocol")
+        with warnings.catch_warnings():
+            for remark in _REMARKS:  # what counts is whether it loads, and what it then holds
+                warnings.filterwarnings("ignore", message=remark)
             state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise ContractError(
@@ -54,8 +58,14 @@ def read_state(path: Path) -> dict[str, Tensor]:
             "save model.state_dict() with torch.save, not the whole model"
         ) from error
     except Exception as error:  # damaged archives raise whatever their bytes lead to
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise ContractError(f"{path} is not a whole checkpoint file ({reason})") from error
+        if "TorchScript" in str(error):
+            raise ContractError(
+                f"{path} is a TorchScript archive, not a state_dict: name the model.pth it is of"
+            ) from error
+        raise ContractError(
+            f"{path} is not a whole checkpoint file ({type(error).__name__}): "
+            "save it again with torch.save(model.state_dict(), FILE)"
+        ) from error
     if not isinstance(state, Mapping) or not all(
         isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
     ):
@@ -73,7 +83,10 @@ def fitting(net: nn.Module, state: Mapping[str, Tensor], path: Path) -> dict[str
     faults = [f"{key} is missing" for key in want if key not in state]
     faults += [f"{key} is unknown" for key in state if key not in want]
     for key in want.keys() & state.keys():
-        if want[key].shape != state[key].shape:
+        kind = _kind(state[key])
+        if kind:
+            faults.append(f"{key} is a {kind} tensor, not a plain one")
+        elif want[key].shape != state[key].shape:
             faults.append(
                 f"{key} has shape {tuple(state[key].shape)}, not {tuple(want[key].shape)}"
             )
@@ -86,3 +99,12 @@ def fitting(net: nn.Module, state: Mapping[str, Tensor], path: Path) -> dict[str
             f"{path} does not fit {type(net).__name__}: {'; '.join(sorted(faults))}"
         )
     return dict(state)
+
+
+def _kind(tensor: Tensor) -> str:
+    """Return what a tensor is that cannot simply be copied into the network; nothing if it can."""
+    if tensor.is_meta:
+        return "meta"
+    if tensor.is_quantized:
+        return "quantized"
+    return "" if tensor.layout == torch.strided else str(tensor.layout).removeprefix("torch.")

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from torchcrate.errors import ContractError
+from torchcrate.values import decode
 
 
 @dataclass(frozen=True)
@@ -76,10 +77,7 @@ class Contract:
         Raises:
             ContractError: If `data` is not such JSON.
         """
-        try:
-            return msgspec.json.decode(data, type=cls)
-        except msgspec.DecodeError as error:
-            raise ContractError(f"not a contract: {error}") from error
+        return decode(data, cls, "not a contract")
 
 
 DIGITS = Contract(

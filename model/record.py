@@ -5,8 +5,9 @@ from pathlib import Path
 
 import msgspec
 
-from torchcrate.errors import ContractError
+from torchcrate.errors import ContractError, UsageError
 from torchcrate.files import reading, write_whole, writing
+from torchcrate.values import decode
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,30 @@ class Record:
         text = msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"
         write_whole(checkpoint.with_suffix(".json"), text)
 
-    @staticmethod
-    def remove(checkpoint: Path) -> None:
-        """Remove the record of an earlier `checkpoint`, if there is one."""
+    @classmethod
+    def require_place(cls, checkpoint: Path) -> Path:
+        """Return where the record of `checkpoint` goes, be it free or that of an earlier one.
+
+        Raises:
+            UsageError: If the checkpoint itself has that name.
+            ContractError: If a file is there that is no record: somebody needs it.
+        """
         path = checkpoint.with_suffix(".json")
+        if path == checkpoint:
+            raise UsageError(f"{path} is where a checkpoint's record goes: name it NAME.pth")
+        if path.exists():
+            with reading(path):
+                decode(path.read_bytes(), cls, f"{path} is in the way, it is no training record")
+        return path
+
+    @classmethod
+    def remove(cls, checkpoint: Path) -> None:
+        """Remove the record of an earlier `checkpoint`, if there is one.
+
+        Raises:
+            As `require_place`.
+        """
+        path = cls.require_place(checkpoint)
         with writing(path):
             path.unlink(missing_ok=True)
 
@@ -56,10 +77,7 @@ class Record:
             return None
         with reading(path):
             data = path.read_bytes()
-        try:
-            record = msgspec.json.decode(data, type=cls)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise ContractError(f"{path} is not a training record: {error}") from error
+        record = decode(data, cls, f"{path} is not a training record")
         if record.sha256 != sha256:
             raise ContractError(
                 f"{path} speaks of other weights than {checkpoint.name}: "

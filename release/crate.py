@@ -205,7 +205,11 @@ def _manifest(path: Path) -> Manifest:
     with reading(path):
         if path.stat().st_size > LARGEST:
             raise ContractError(f"{path} is larger than {LARGEST} bytes, no manifest is")
-        return Manifest.parse(path.read_bytes())
+        data = path.read_bytes()
+    try:
+        return Manifest.parse(data)
+    except CrateError as error:
+        raise ContractError(f"{path}: {error}") from error
 
 
 def _with_files(manifest: Manifest, files: Iterable[Artifact]) -> Manifest:

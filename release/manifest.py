@@ -12,6 +12,7 @@ import semver
 from torchcrate.errors import ContractError, UsageError
 from torchcrate.export.artifact import Artifact
 from torchcrate.model.contract import Contract
+from torchcrate.values import decode
 from torchcrate.verify.report import Parity
 
 MANIFEST = "manifest.json"
@@ -71,17 +72,14 @@ class Manifest:
                 contradicts itself: bad or double file names, a digest that is not
                 the one of its files.
         """
-        try:
-            schema = msgspec.json.decode(data, type=_Versioned).schema
-            if schema.split(".")[0] != SCHEMA.split(".")[0]:
-                raise ContractError(
-                    f"{MANIFEST} has schema {schema[:20]!r}, this torchcrate reads {SCHEMA}: "
-                    "upgrade torchcrate to read it"
-                )
-            manifest = msgspec.json.decode(data, type=cls)
-        # Not all that is wrong with hostile text is msgspec's own error.
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise ContractError(f"{MANIFEST} is not a manifest: {error}") from error
+        schema = decode(data, _Versioned, f"{MANIFEST} is not a manifest").schema
+        if schema.split(".")[0] != SCHEMA.split(".")[0]:
+            older = schema.split(".")[0] < SCHEMA.split(".")[0]
+            raise ContractError(
+                f"{MANIFEST} has schema {schema[:20]!r}, this torchcrate reads {SCHEMA}: "
+                + ("take an older torchcrate" if older else "upgrade torchcrate to read it")
+            )
+        manifest = decode(data, cls, f"{MANIFEST} is not a manifest")
         manifest._check()
         return manifest
 

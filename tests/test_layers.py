@@ -21,12 +21,13 @@ ROOMS = {
 ALLOWED = {
     "errors": set(),
     "files": {"errors"},
+    "values": {"errors"},
     "table": set(),
-    "model": {"errors", "files", "model"},
+    "model": {"errors", "files", "values", "model"},
     "export": {"errors", "files", "model", "export"},
-    "verify": {"errors", "files", "model", "export.artifact", "verify"},
+    "verify": {"errors", "files", "values", "model", "export.artifact", "verify"},
     "release": {
-        *("errors", "files", "table", "release", "model.contract", "model.spec"),
+        *("errors", "files", "table", "values", "release", "model.contract", "model.spec"),
         *("export.artifact", "verify.report"),
     },
     "road": {"errors", "files", "table", "model", "export", "verify", "release"},

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from torchcrate.errors import ContractError
+from torchcrate.values import decode
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,4 @@ class Report:
         Raises:
             ContractError: If `data` is not such JSON.
         """
-        try:
-            return msgspec.json.decode(data, type=cls)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise ContractError(f"parity.json is not a parity report: {error}") from error
+        return decode(data, cls, "parity.json is not a parity report")

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -102,3 +103,42 @@ def test_a_truncated_checkpoint_is_refused(path: Path) -> None:
 def test_a_missing_checkpoint_says_how_to_make_one(path: Path) -> None:
     with pytest.raises(ContractError, match="torchcrate train"):
         load(path)
+
+
+def _sparse(state: dict[str, torch.Tensor]) -> None:
+    state["fc1.weight"] = state["fc1.weight"].to_sparse()
+
+
+def _meta(state: dict[str, torch.Tensor]) -> None:
+    state["fc1.weight"] = state["fc1.weight"].to("meta")
+
+
+def _quantized(state: dict[str, torch.Tensor]) -> None:
+    state["fc1.weight"] = torch.quantize_per_tensor(state["fc1.weight"], 0.1, 0, torch.qint8)
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [(_sparse, "sparse_coo"), (_meta, "meta"), (_quantized, "quantized")],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+@pytest.mark.filterwarnings("ignore:torch.(ao.)?quantiz", "ignore:TypedStorage")
+def test_tensors_that_are_not_plain_are_refused_by_key(
+    path: Path, change: Callable[[dict[str, torch.Tensor]], None], word: str
+) -> None:
+    state = Net().state_dict()
+    change(state)
+    torch.save(state, path)
+
+    with pytest.raises(ContractError, match=rf"fc1\.weight is a {word} tensor"):
+        load(path)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+def test_a_torchscript_archive_is_called_one(path: Path) -> None:
+    torch.jit.script(Net()).save(path)
+
+    with pytest.raises(ContractError, match="is a TorchScript archive") as caught:
+        load(path)
+
+    assert "\n" not in str(caught.value)

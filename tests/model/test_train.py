@@ -1,5 +1,6 @@
 """Training is seeded, leaves whole checkpoints only, and says what it misses."""
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from torchcrate.errors import FolderError
+from torchcrate.errors import ContractError, CrateError, FolderError, UsageError
 from torchcrate.export.artifact import sha256_of
 from torchcrate.model import mnist
 from torchcrate.model.checkpoint import load
+from torchcrate.model.spec import MNIST
 from torchcrate.model.train import Epoch, Settings, train
 
 SHORT = Settings(epochs=1, validation=1_000)
@@ -80,7 +82,7 @@ def test_an_interrupted_run_leaves_the_last_good_checkpoint(
     mnist_dir: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "net.pth"
-    out.with_suffix(".json").write_text("the record of an earlier training")
+    shutil.copy(MNIST.checkpoint.with_suffix(".json"), out.with_suffix(".json"))
     command = [Path(sys.executable).with_name("torchcrate"), "train", "--data-dir", mnist_dir]
     with subprocess.Popen([*command, "--out", out], stderr=subprocess.PIPE, text=True) as running:
         deadline = time.monotonic() + 300
@@ -114,3 +116,18 @@ def test_missing_data_names_the_four_files_and_their_place(
     for name in mnist.FILES:
         assert name in str(caught.value)
     assert str(tmp_path / "MNIST" / "raw") in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("out", "error"), [("net.json", UsageError), ("thesis.pth", ContractError)]
+)
+def test_training_does_not_begin_where_its_record_would_overwrite_something(
+    some_digits: Path, tmp_path: Path, out: str, error: type[CrateError]
+) -> None:
+    (tmp_path / "thesis.json").write_text('{"chapters": 7}')
+
+    with pytest.raises(error, match="json"):
+        train(some_digits, tmp_path / out, Settings(epochs=1, validation=1_000))
+
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.json"]
+    assert (tmp_path / "thesis.json").read_text() == '{"chapters": 7}'

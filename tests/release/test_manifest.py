@@ -63,6 +63,11 @@ def test_the_published_schema_is_the_values_own_and_judges_a_manifest() -> None:
         jsonschema.validate(manifest, published)
 
 
+def test_an_older_major_schema_is_not_told_to_upgrade() -> None:
+    with pytest.raises(ContractError, match="take an older torchcrate"):
+        Manifest.parse(made(schema="0.9").dump())
+
+
 def test_a_newer_major_schema_says_what_to_upgrade() -> None:
     data = made(schema="2.0").dump()
 
