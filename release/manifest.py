@@ -25,7 +25,8 @@ SCHEMA = "1.0"
 
 _RESERVED = frozenset({MANIFEST, SUMS, SIGNATURE, YANKED})
 _NAME = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,255}")  # GitLab's rule, less `+` and what climbs: `..`
-_FILE = re.compile(r"(?![~@.])[A-Za-z0-9._+~@-]+(?<![~@])")  # GitLab's for files, flat, not hidden
+# GitLab's rule for files; flat, not hidden, and as long as a file system takes.
+_FILE = re.compile(r"(?![~@.])[A-Za-z0-9._+~@-]{1,255}(?<![~@])")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
