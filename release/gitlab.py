@@ -52,11 +52,17 @@ class GitLabRegistry:
         url = self._packages.url(name, version, file)
 
         def attempt(_: bool) -> None:
-            with self._transport.stream(url, sink.received) as (goes_on, pieces):
-                if sink.received and not goes_on:
-                    sink.restart()
-                for piece in pieces:
-                    sink.write(piece)
+            try:
+                with self._transport.stream(url, sink.received) as (goes_on, pieces):
+                    if sink.received and not goes_on:
+                        sink.restart()
+                    for piece in pieces:
+                        sink.write(piece)
+            except RefusedError as error:
+                if error.status != 416 or not sink.received:
+                    raise
+                sink.restart()  # what an earlier run left is longer than what is there
+                raise PassingError(str(error)) from error
 
         self._transport.persist(attempt)
 

@@ -5,21 +5,47 @@ size and sha256 is right does it appear there; see `place` for what may stand th
 """
 
 import os
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
+from torchcrate.errors import RegistryError, UsageError
+from torchcrate.export.artifact import Artifact
 from torchcrate.files import writing
+from torchcrate.release.cache import Cache, CacheError
+from torchcrate.release.locks import folder_alone
 from torchcrate.release.manifest import MANIFEST, SUMS, Manifest
+from torchcrate.release.offline import Remembered, Witness
 from torchcrate.release.place import place
-from torchcrate.release.receive import Parcel, receive_manifest
+from torchcrate.release.receive import AlteredError, Parcel, receive_manifest
 from torchcrate.release.registry import (
     LATEST,
+    Notice,
     Progress,
     Registry,
+    Sink,
     newest,
     silent,
     split_reference,
 )
+from torchcrate.release.retry import PassingError
 from torchcrate.release.staging import flush_folder, staged
+
+_ROUNDS = 3  # a manifest that changes more often while it is pulled is no published one
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to pull and how; see `pull`."""
+
+    out: Path
+    only: Collection[str]
+    cache: Cache | None
+    on_progress: Progress
+    on_total: Callable[[int], None]
+    on_notice: Notice
 
 
 def pull(
@@ -29,8 +55,15 @@ def pull(
     on_progress: Progress = silent,
     *,
     pre: bool = False,
+    only: Collection[str] = (),
+    cache: Cache | None = None,
+    offline: bool = False,
+    on_total: Callable[[int], None] = silent,
+    on_notice: Notice = silent,
 ) -> Manifest:
     """Bring `NAME@VERSION` or `NAME@latest` into the folder `out`.
+
+    A second pull into the same folder waits for the first.
 
     Args:
         reference: What to pull; `latest` is the newest by SemVer.
@@ -38,30 +71,133 @@ def pull(
         out: Where to; made if missing. An earlier pull there is replaced.
         on_progress: Called while files arrive.
         pre: Whether `latest` may be a pre-release.
+        only: Formats whose files are wanted, with what all formats need; all if empty.
+        cache: Where bytes that were pulled before are taken from, and kept for later.
+        offline: Ask the cache alone; `latest` is then the newest version in it.
+        on_total: Called with the bytes of all files before the first one arrives.
+        on_notice: Called with one line before waiting, or going on without registry or cache.
 
     Raises:
-        UsageError: If the reference is none.
+        UsageError: If the reference is none, or there is no such format.
         NotFoundError: If there is no such version.
         RegistryError: If anything that came is not what the manifest states.
         FolderError: If `out` cannot be written, or holds files that would be lost.
     """
     name, version = split_reference(reference)
+    wanted = Wanted(out, only, cache, on_progress, on_total, on_notice)
+    if offline and cache is None:
+        raise UsageError("there is no cache to pull from: pull without --offline")
+    known = Remembered(cache.remembered(registry.where), registry.where) if cache else None
+    if known and offline:
+        return _offline(name, version, known, wanted, pre=pre)
     if version == LATEST:
         version = newest(registry, name, pre=pre)
-    manifest, stated, sums = receive_manifest(registry, name, version)
-    target = out.resolve()
+    try:
+        return _remembered(name, version, registry, wanted)
+    except PassingError as error:
+        if not known or not known.published(name, version):
+            raise
+        on_notice(f"{error}; going on with the cache")
+        return _offline(name, version, known, wanted, pre=pre)
+
+
+def _offline(name: str, version: str, known: Remembered, wanted: Wanted, *, pre: bool) -> Manifest:
+    """Pull what the cache remembers of a registry."""
+    if version == LATEST:
+        version = newest(known, name, pre=pre)
+    wanted.on_notice(
+        f"{name} {version} is as it was when it was last pulled from {known.where}: "
+        "a yank or a newer version since then cannot be seen"
+    )
+    return _pulled(name, version, known, wanted)
+
+
+def _remembered(name: str, version: str, registry: Registry, wanted: Wanted) -> Manifest:
+    """Pull from the registry, and let the cache remember what it said."""
+    witness = Witness(registry)
+    manifest = _pulled(name, version, witness, wanted)
+    if wanted.cache is not None:
+        try:
+            wanted.cache.remember(registry.where, name, version, witness.seen)
+        except CacheError as error:
+            wanted.on_notice(f"{error}; this version cannot be pulled offline")
+    return manifest
+
+
+def _pulled(name: str, version: str, registry: Registry, wanted: Wanted) -> Manifest:
+    """Pull one version, anew where another publisher changes it meanwhile."""
+    refused: bytes | None = None
+    altered: AlteredError | None = None
+    for _ in range(_ROUNDS):
+        manifest, stated, sums = receive_manifest(registry, name, version)
+        if stated == refused:
+            break
+        try:
+            _whole(manifest, stated, sums, registry, wanted)
+        except AlteredError as error:
+            refused, altered = stated, error
+        else:
+            return manifest
+    raise RegistryError(
+        f"{altered}; a late upload may shadow it: try again later, or let its publisher publish "
+        "the same crate once more, which covers it"
+    ) from altered
+
+
+def _whole(
+    manifest: Manifest, stated: bytes, sums: bytes, registry: Registry, wanted: Wanted
+) -> None:
+    """Bring every file that is wanted into a hidden folder, then let all of them appear."""
+    files = manifest.only(wanted.only)
+    wanted.on_total(sum(file.size for file in files))
+    target = wanted.out.resolve()
     # A mount point cannot be renamed, and its neighbours are on another disk.
     beside = target / "crate" if target.is_mount() else target
-    with writing(out), staged(beside) as folder:
-        for file in manifest.files:
-            with Parcel(folder / file.name, file, registry.where, on_progress) as parcel:
-                registry.fetch(name, version, file.name, parcel)
-                parcel.accept(os.fsync)
+    alone = folder_alone(beside, wanted.on_notice)
+    with writing(wanted.out), alone, staged(beside) as folder:
+        _bring(manifest, files, folder, registry, wanted)
         _write(folder / SUMS, sums)
         _write(folder / MANIFEST, stated)
         flush_folder(folder)
         place(folder, target)
-    return manifest
+
+
+def _bring(
+    manifest: Manifest,
+    files: Collection[Artifact],
+    folder: Path,
+    registry: Registry,
+    wanted: Wanted,
+) -> None:
+    """Bring files into `folder`, out of the cache and through it as far as it can be used."""
+    cache, held = wanted.cache, 0
+    for file in files:
+        fetch = partial(registry.fetch, manifest.name, manifest.version, file.name)
+        receive = partial(_receive, file, registry.where, fetch, wanted.on_progress)
+        if cache is not None:
+            try:
+                if cache.bring(file, folder / file.name, receive):
+                    held += 1
+                    wanted.on_progress(file.name, file.size, file.size)
+                continue
+            except CacheError as error:
+                wanted.on_notice(f"{error}; going on without it")
+                cache = None
+        with (folder / file.name).open("x+b") as whole:
+            receive(whole)
+            os.fsync(whole.fileno())
+    if held:
+        wanted.on_notice(f"{held} of {len(files)} files were in the cache")
+
+
+def _receive(
+    file: Artifact,
+    where: str,
+    fetch: Callable[[Sink], None],
+    on_progress: Progress,
+    growing: BinaryIO,
+) -> None:
+    Parcel(growing, file, where, on_progress).fill(fetch)
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from torchcrate import errors
-from torchcrate.commands import build, registry
+from torchcrate.commands import build, consume, registry
 from torchcrate.errors import CrateError
 
 
@@ -40,5 +40,6 @@ def main() -> None:
 for command in (
     *(build.train, build.export, build.verify, build.demo),
     *(registry.publish, registry.pull, registry.versions, registry.number),
+    consume.doctor,
 ):
     main.add_command(command)

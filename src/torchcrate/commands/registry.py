@@ -2,11 +2,20 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import click
 
-from torchcrate.commands.options import FOLDER, as_json, crate_argument, opened, registry_options
-from torchcrate.commands.show import say, transferred
+from torchcrate.commands.options import (
+    FOLDER,
+    as_json,
+    cache_of,
+    cache_options,
+    crate_argument,
+    opened,
+    registry_options,
+)
+from torchcrate.commands.show import notice, say, transfer
 
 
 @click.command()
@@ -20,8 +29,8 @@ def publish(crate: Path, address: str | None, allow_http: bool, as_json: bool) -
     """
     from torchcrate.release.publish import publish as published
 
-    with opened(address, allow_http) as registry:
-        done = published(crate, registry, transferred)
+    with opened(address, allow_http) as registry, transfer() as (moved, _):
+        done = published(crate, registry, moved)
     what = "is already there, the same content" if done.already_there else "published"
     say(as_json, done, f"{done.name} {done.version} {what}: {done.where}")
 
@@ -31,27 +40,45 @@ def publish(crate: Path, address: str | None, allow_http: bool, as_json: bool) -
 @registry_options("--from")
 @click.option("--out", type=FOLDER, help="Where the crate appears.  [default: NAME]")
 @click.option("--pre", is_flag=True, help="Let NAME@latest be a pre-release.")
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="FORMAT",
+    help="onnx, torchscript, eager or cpp, with its runner alone; may be repeated.",
+)
+@click.option("--selftest", is_flag=True, help="Then replay the golden vectors on this machine.")
+@click.option("--offline", is_flag=True, help="Ask nobody: take what was pulled before.")
+@cache_options
 @as_json
 def pull(
     reference: str,
     address: str | None,
     allow_http: bool,
     out: Path | None,
-    pre: bool,
+    selftest: bool,
+    cache: Path | None,
+    no_cache: bool,
     as_json: bool,
+    **how: Any,
 ) -> None:
     """Fetch a version, check every byte, then let it appear; NAME@latest follows SemVer.
 
     Example: torchcrate pull mnist-net@latest --from build/registry --out build/pulled
     """
     from torchcrate.release.pull import pull as pulled
+    from torchcrate.release.selftest import selftest as replayed
 
     out = out or Path(reference.partition("@")[0])
-    with opened(address, allow_http) as registry:
-        manifest = pulled(reference, registry, out, transferred, pre=pre)
-    say(
-        as_json, manifest, f"{out}: {manifest.name} {manifest.version}, {len(manifest.files)} files"
-    )
+    kept = cache_of(address, cache, no_cache)
+    with opened(address, allow_http) as registry, transfer() as (moved, total):
+        manifest = pulled(
+            reference, registry, out, moved, cache=kept, on_total=total, on_notice=notice, **how
+        )
+    count = len(manifest.only(how["only"]))
+    replay = replayed(out, manifest) if selftest else ""
+    say(as_json, manifest, f"{out}: {manifest.name} {manifest.version}, {count} files")
+    if replay:
+        notice(replay)
 
 
 @click.command()
