@@ -11,6 +11,7 @@ Role = Literal[
     "torchscript",
     "onnx",
     "runner",
+    "module",
     "source",
     "requirements",
     "instruction",
@@ -19,6 +20,8 @@ Role = Literal[
     "parity",
     "provenance",
 ]
+
+PYTHON = ("onnx", "torchscript", "eager")  # the formats whose runners share one command line
 
 _EVIDENCE: frozenset[Role] = frozenset({"golden", "parity", "provenance"})
 
@@ -29,12 +32,13 @@ class Artifact:
 
     Attributes:
         name: Flat file name, the same in the crate and in the registry.
-        role: What it is for.
+        role: What it is for; a "runner" is started, a "module" is what runners import.
         kind: "content" has the same bytes wherever it is built and makes up the
             version's digest; "evidence" may differ: in last digits between processors,
             or because it says where the crate was made.
         size: Bytes.
         sha256: Lower-case hexadecimal digest.
+        formats: Which formats need it, say "onnx" or "cpp"; empty if all do.
     """
 
     name: str
@@ -42,16 +46,17 @@ class Artifact:
     kind: Kind
     size: int
     sha256: str
+    formats: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, path: Path, role: Role) -> "Artifact":
-        """Measure the file at `path`.
+    def of(cls, path: Path, role: Role, formats: tuple[str, ...] = ()) -> "Artifact":
+        """Measure the file at `path`, which `formats` need.
 
         Raises:
             OSError: If it cannot be read.
         """
         kind: Kind = "evidence" if role in _EVIDENCE else "content"
-        return cls(path.name, role, kind, path.stat().st_size, sha256_of(path))
+        return cls(path.name, role, kind, path.stat().st_size, sha256_of(path), formats)
 
 
 def sha256_of(path: Path) -> str:

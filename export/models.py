@@ -12,14 +12,12 @@ from torch import nn
 
 from torchcrate.export.artifact import Artifact, Role
 from torchcrate.export.golden import golden
+from torchcrate.export.onnx_support import first
 from torchcrate.export.to_onnx import to_onnx
 from torchcrate.export.to_state_dict import to_state_dict
 from torchcrate.export.to_torchscript import to_torchscript
 from torchcrate.files import write_whole
 from torchcrate.model.spec import Spec
-
-# The first ONNX Runtime that reads an IR version, by its own compatibility table.
-_RUNTIME_OF_IR = {8: "1.14.0", 9: "1.17.0", 10: "1.18.0", 11: "1.22.0"}
 
 
 @dataclass(frozen=True)
@@ -56,18 +54,25 @@ def export_models(
         FolderError: If `out` cannot be written.
     """
     artifacts = []
-    makers: dict[str, tuple[Role, Callable[[], bytes]]] = {
-        "model.pth": ("state_dict", lambda: to_state_dict(module[-1], spec.contract)),
-        "model.pt": ("torchscript", lambda: to_torchscript(module, spec.contract)),
-        "model.onnx": ("onnx", lambda: to_onnx(module, spec.contract)),
-        "golden.safetensors": ("golden", lambda: golden(module, spec)),
+    network, contract = module[-1], spec.contract
+    makers: dict[str, tuple[Role, tuple[str, ...], Callable[[], bytes]]] = {
+        "model.pth": ("state_dict", ("eager",), lambda: to_state_dict(network, contract)),
+        "model.pt": (
+            "torchscript",
+            ("torchscript", "cpp"),
+            lambda: to_torchscript(module, contract),
+        ),
+        "model.onnx": ("onnx", ("onnx",), lambda: to_onnx(module, contract)),
+        "golden.safetensors": ("golden", (), lambda: golden(module, spec)),
     }
-    for name, (role, make) in makers.items():
+    for name, (role, formats, make) in makers.items():
         on_file(name)
         write_whole(out / name, make())
-        artifacts.append(Artifact.of(out / name, role))
+        artifacts.append(Artifact.of(out / name, role, formats))
     model = onnx.load(out / "model.onnx")
     release = torch.__version__.split("+")[0]
+    opset, ir = model.opset_import[0].version, model.ir_version
+    oldest = first(opset, ir)
     return Exported(
         tuple(artifacts),
         tools={
@@ -75,8 +80,8 @@ def export_models(
             "onnx": onnx.__version__,
             "onnx_ir": onnx_ir.__version__,
             "onnxscript": onnxscript.__version__,
-            "opset": str(model.opset_import[0].version),
-            "ir": str(model.ir_version),
+            "opset": str(opset),
+            "ir": str(ir),
         },
-        minimum={"libtorch": release, "onnxruntime": _RUNTIME_OF_IR[model.ir_version]},
+        minimum={"libtorch": release} | ({"onnxruntime": oldest} if oldest else {}),
     )

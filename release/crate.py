@@ -12,7 +12,7 @@ from importlib import resources
 from pathlib import Path
 
 from torchcrate.errors import ContractError, CrateError, ParityError
-from torchcrate.export.artifact import Artifact, Role, sha256_of
+from torchcrate.export.artifact import PYTHON, Artifact, Role, sha256_of
 from torchcrate.files import reading, write_whole, writing
 from torchcrate.model.spec import Spec
 from torchcrate.release import instruction
@@ -80,24 +80,29 @@ def copy_programs(spec: Spec, out: Path) -> tuple[Artifact, ...]:
         FolderError: If `out` cannot be written.
     """
     runners, cpp = resources.files("torchcrate.runners"), resources.files("torchcrate.cpp_demo")
-    copies: list[tuple[Path, str, Role]] = [(path, path.name, "runner") for path in spec.network]
+    made = [_copied(path, out / path.name, "module", ("eager",)) for path in spec.network]
     with resources.as_file(runners) as here, resources.as_file(cpp) as there:
         for path in sorted(here.iterdir()):
-            if path.suffix == ".py" and path.stem != "__init__":
-                copies.append((path, spec.program if path.stem == "run" else path.name, "runner"))
-            elif path.suffix == ".txt":
-                copies.append((path, path.name, "requirements"))
+            stem, _, format = path.stem.partition("_" if path.suffix == ".py" else "-")
+            formats = (format,) if format else PYTHON
+            if path.suffix == ".txt":
+                made.append(_copied(path, out / path.name, "requirements", formats))
+            elif path.suffix == ".py" and stem == "run":
+                name = path.name if format else spec.program
+                made.append(_copied(path, out / name, "runner", formats))
+            elif path.suffix == ".py" and path.stem != "__init__":
+                made.append(_copied(path, out / path.name, "module", PYTHON))
         for path in sorted(there.iterdir()):
             if path.suffix in (".cpp", ".h") or path.name == "CMakeLists.txt":
-                copies.append((path, path.name, "source"))
-        for path, name, _ in copies:
-            with writing(out / name):
-                shutil.copy2(path, out / name)  # keeps the time, so C++ is not built again
+                made.append(_copied(path, out / path.name, "source", ("cpp",)))
     write_whole(out / "LICENSE", instruction.licence())
-    return (
-        *(Artifact.of(out / name, role) for _, name, role in copies),
-        Artifact.of(out / "LICENSE", "licence"),
-    )
+    return (*made, Artifact.of(out / "LICENSE", "licence"))
+
+
+def _copied(path: Path, target: Path, role: Role, formats: tuple[str, ...]) -> Artifact:
+    with writing(target):
+        shutil.copy2(path, target)  # keeps the time, so C++ is not built again
+    return Artifact.of(target, role, formats)
 
 
 def write_draft(
@@ -156,7 +161,7 @@ def seal(crate: Path, report: Report) -> Manifest:
     changed = [name for name, digest in report.judged.items() if sha256_of(crate / name) != digest]
     if changed:
         raise ContractError(f"{crate / changed[0]} changed while it was judged: verify again")
-    files = [Artifact.of(crate / file.name, file.role) for file in draft.files]
+    files = [Artifact.of(crate / file.name, file.role, file.formats) for file in draft.files]
     files.append(Artifact.of(crate / PARITY, "parity"))
     manifest = _with_files(replace(draft, parity=report.runtimes), files)
     write_whole(crate / MANIFEST, manifest.dump())

@@ -7,8 +7,9 @@ from datetime import datetime
 from torchcrate.release.gitlab_api import Packages
 from torchcrate.release.gitlab_draft import GitLabDraft, RehearsedDraft
 from torchcrate.release.registry import Copy, Notice, Progress, Sink, Upload, in_order, silent
+from torchcrate.release.retry import PassingError
 from torchcrate.release.settings import Settings
-from torchcrate.release.transport import Transport
+from torchcrate.release.transport import RefusedError, Transport
 
 
 class GitLabRegistry:
@@ -73,11 +74,17 @@ class GitLabRegistry:
         """Send a file to `sink`, going on where a broken connection stopped."""
 
         def attempt(_: bool) -> None:
-            with self._transport.stream(url, sink.received) as (goes_on, pieces):
-                if sink.received and not goes_on:
-                    sink.restart()
-                for piece in pieces:
-                    sink.write(piece)
+            try:
+                with self._transport.stream(url, sink.received) as (goes_on, pieces):
+                    if sink.received and not goes_on:
+                        sink.restart()
+                    for piece in pieces:
+                        sink.write(piece)
+            except RefusedError as error:
+                if error.status != 416 or not sink.received:
+                    raise
+                sink.restart()  # what an earlier run left is longer than what is there
+                raise PassingError(str(error)) from error
 
         self._transport.persist(attempt)
 

@@ -15,7 +15,7 @@ from torchcrate.release.receive import (
     receive_manifest,
     receive_small,
 )
-from torchcrate.release.registry import NotFoundError, Registry
+from torchcrate.release.registry import NotFoundError, Registry, Source
 from torchcrate.release.yank import mark_of, one_line
 from torchcrate.table import table
 
@@ -69,7 +69,7 @@ def history(registry: Registry, name: str) -> tuple[Release, ...]:
         pool.shutdown(wait=False, cancel_futures=True)  # one that cannot be asked ends the list
 
 
-def newest(registry: Registry, name: str, *, pre: bool = False) -> str:
+def newest(registry: Source, name: str, *, pre: bool = False) -> str:
     """Return the newest version of `name` that is not yanked; a pre-release only if `pre`.
 
     Raises:
@@ -94,7 +94,7 @@ def newest(registry: Registry, name: str, *, pre: bool = False) -> str:
     )
 
 
-def sound(registry: Registry, name: str, versions: Iterable[str]) -> Iterator[Manifest]:
+def sound(registry: Source, name: str, versions: Iterable[str]) -> Iterator[Manifest]:
     """Give the manifest of each of `versions` that is neither yanked nor damaged.
 
     Raises:

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,6 +95,28 @@ class Manifest:
         rows = [(file.sha256, file.name) for file in self.files]
         rows.append((hashlib.sha256(stored or self.dump()).hexdigest(), MANIFEST))
         return "".join(f"{sha256}  {name}\n" for sha256, name in rows).encode()
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """The formats that this crate has, in the order in which its files name them."""
+        return tuple(dict.fromkeys(format for file in self.files for format in file.formats))
+
+    def only(self, formats: Collection[str]) -> tuple[Artifact, ...]:
+        """Return the files that at least one of `formats` needs; all files if none is named.
+
+        Raises:
+            UsageError: If this crate has no such format.
+        """
+        unknown = sorted(set(formats) - set(self.formats))
+        if unknown:
+            has = ", ".join(self.formats) or "no formats of its files, pull it whole"
+            raise UsageError(f"{self.name} {self.version} has no {unknown[0]}; it states {has}")
+        wanted = set(formats)
+        return tuple(
+            file
+            for file in self.files
+            if not wanted or not file.formats or wanted & set(file.formats)
+        )
 
     def _check(self) -> None:
         check_name(self.name)

@@ -3,14 +3,14 @@
 import hashlib
 import os
 from collections.abc import Callable
-from pathlib import Path
-from types import TracebackType
 from typing import IO, BinaryIO
 
 from torchcrate.errors import CrateError, RegistryError
 from torchcrate.export.artifact import Artifact
 from torchcrate.release.manifest import LARGEST, MANIFEST, SUMS, Manifest
-from torchcrate.release.registry import NotFoundError, Progress, Registry, Upload
+from torchcrate.release.registry import NotFoundError, Progress, Sink, Source, Upload
+
+_PIECE = 1 << 20
 
 
 class DamagedError(RegistryError):
@@ -19,6 +19,10 @@ class DamagedError(RegistryError):
 
 class TooLargeError(RegistryError):
     """A small file has more bytes than any of its kind."""
+
+
+class AlteredError(RegistryError):
+    """A file is not what the manifest states, whole and sound as that is."""
 
 
 class Buffer:
@@ -81,21 +85,46 @@ class Spool:
 
 
 class Parcel:
-    """A `Sink` on disk for one file of a manifest: counted and hashed while it grows."""
+    """A `Sink` on disk for one file of a manifest: counted and hashed while it grows.
 
-    def __init__(self, path: Path, file: Artifact, where: str, on_progress: Progress) -> None:
-        self._file = path.open("xb")
-        self._want = file
+    What the file holds already counts as received, after it was hashed again.
+    """
+
+    def __init__(self, file: BinaryIO, want: Artifact, where: str, on_progress: Progress) -> None:
+        self._file = file
+        self._want = want
         self._where = where
         self._on_progress = on_progress
         self._digest = hashlib.sha256()
         self.received = 0
+        self._file.seek(0)
+        while piece := self._file.read(_PIECE):
+            self._digest.update(piece)
+            self.received += len(piece)
+
+    def fill(self, fetch: Callable[[Sink], None]) -> None:
+        """Let `fetch` send the rest, and hold the whole to the manifest.
+
+        Where what an earlier run left does not lead there, all is fetched once more.
+
+        Raises:
+            AlteredError: If the size or the sha256 is not the one stated.
+            RegistryError: If it cannot be had.
+        """
+        left = self.received
+        try:
+            self._fill(fetch)
+        except AlteredError:
+            if not left:
+                raise
+            self.restart()
+            self._fill(fetch)
 
     def write(self, chunk: bytes) -> None:
         """Append `chunk`, unless the file grows larger than the manifest states."""
         self.received += len(chunk)
         if self.received > self._want.size:
-            raise RegistryError(self._wrong(f"more than {self._want.size} bytes"))
+            raise AlteredError(self._wrong(f"more than {self._want.size} bytes"))
         self._file.write(chunk)
         self._digest.update(chunk)
         self._on_progress(self._want.name, self.received, self._want.size)
@@ -107,37 +136,24 @@ class Parcel:
         self._digest = hashlib.sha256()
         self.received = 0
 
-    def accept(self, flush: Callable[[int], None]) -> None:
-        """Hold what came to the manifest, and bring it to disk.
-
-        Raises:
-            RegistryError: If the size or the sha256 is not the one stated.
-        """
+    def _fill(self, fetch: Callable[[Sink], None]) -> None:
+        if self.received:
+            self._on_progress(self._want.name, self.received, self._want.size)
+        if not 0 < self.received == self._want.size:  # else only the last look is left to do
+            fetch(self)
         if self.received != self._want.size:
-            raise RegistryError(self._wrong(f"{self.received} bytes, not {self._want.size}"))
+            raise AlteredError(self._wrong(f"{self.received} bytes, not {self._want.size}"))
         found = self._digest.hexdigest()
         if found != self._want.sha256:
-            raise RegistryError(self._wrong(f"sha256 {found}, not {self._want.sha256}"))
+            raise AlteredError(self._wrong(f"sha256 {found}, not {self._want.sha256}"))
         self._file.flush()
-        flush(self._file.fileno())
-
-    def __enter__(self) -> "Parcel":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._file.close()
 
     def _wrong(self, what: str) -> str:
         return f"{self._where} sent {self._want.name} with {what}: nothing of it was kept"
 
 
 def receive_manifest(
-    registry: Registry,
+    registry: Source,
     name: str,
     version: str,
     vouch: Callable[[bytes], None] = lambda manifest: None,
@@ -194,7 +210,7 @@ def read_sums(data: bytes) -> dict[str, str] | None:
     return found
 
 
-def receive_small(registry: Registry, name: str, version: str, file: str) -> bytes:
+def receive_small(registry: Source, name: str, version: str, file: str) -> bytes:
     """Return the bytes of a small file, published or hidden.
 
     Raises:

@@ -135,26 +135,15 @@ class DuplicateError(RegistryError):
         self.file = file
 
 
-class Registry(Protocol):
-    """A place that versions are published to and pulled from."""
+class Source(Protocol):
+    """A place that versions are pulled from: a registry, or what is remembered of one."""
 
     @property
     def where(self) -> str:
         """Its address, for people; holds no secret."""
 
-    @property
-    def rehearses(self) -> bool:
-        """Whether a draft only shows what it would send."""
-
     def versions(self, name: str) -> tuple[str, ...]:
         """Return the published versions of `name`, the oldest first by SemVer.
-
-        Raises:
-            RegistryError: If the registry cannot be listed.
-        """
-
-    def dates(self, name: str) -> dict[str, datetime | None]:
-        """Return when each of `versions` was published, by version; None where nobody knows.
 
         Raises:
             RegistryError: If the registry cannot be listed.
@@ -169,6 +158,21 @@ class Registry(Protocol):
         Raises:
             NotFoundError: If there is no such file.
             RegistryError: If it cannot be had.
+        """
+
+
+class Registry(Source, Protocol):
+    """A place that versions are published to and pulled from."""
+
+    @property
+    def rehearses(self) -> bool:
+        """Whether a draft only shows what it would send."""
+
+    def dates(self, name: str) -> dict[str, datetime | None]:
+        """Return when each of `versions` was published, by version; None where nobody knows.
+
+        Raises:
+            RegistryError: If the registry cannot be listed.
         """
 
     def copies(self, name: str, version: str, names: Iterable[str]) -> tuple[Copy, ...] | None:

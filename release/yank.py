@@ -18,6 +18,7 @@ from torchcrate.release.registry import (
     NotFoundError,
     Notice,
     Registry,
+    Source,
     Upload,
     split_reference,
 )
@@ -112,7 +113,7 @@ def yank(reference: str, why: str, registry: Registry, now: datetime) -> Yanked:
     return Yanked(name, version, registry.where, mark, already_there=False)
 
 
-def mark_of(registry: Registry, name: str, version: str) -> Yank | None:
+def mark_of(registry: Source, name: str, version: str) -> Yank | None:
     """Return the mark of a version, or None if it is not yanked.
 
     A mark that is too large, not JSON, or not readable counts: `UNREADABLE`.
@@ -130,7 +131,7 @@ def mark_of(registry: Registry, name: str, version: str) -> Yank | None:
     return Yank.parse(bytes(sink.data))
 
 
-def refuse_yanked(registry: Registry, name: str, version: str) -> None:
+def refuse_yanked(registry: Source, name: str, version: str) -> None:
     """Refuse to publish to a version that is yanked.
 
     Raises:
@@ -143,7 +144,7 @@ def refuse_yanked(registry: Registry, name: str, version: str) -> None:
         )
 
 
-def warn_if_yanked(registry: Registry, name: str, version: str, on_notice: Notice) -> None:
+def warn_if_yanked(registry: Source, name: str, version: str, on_notice: Notice) -> None:
     """Say in one line that a version is yanked and why, if it is.
 
     Raises:

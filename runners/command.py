@@ -24,7 +24,10 @@ try:
     from images import ImageError, read_grey
     from vectors import answer_tensors, selftest
 except (ImportError, OSError) as error:
-    print(f"Error: {absent(error, 'requirements-onnx.txt')}", file=sys.stderr)
+    # Of a crate that was pulled for one runtime only its requirements are here.
+    names = [f"requirements-{runtime}.txt" for runtime in ("onnx", "torchscript", "eager")]
+    here = [name for name in names if Path(__file__).with_name(name).exists()]
+    print(f"Error: {absent(error, (here or names)[0])}", file=sys.stderr)
     sys.exit(RUNNER)
 
 BATCH = 64  # images of one size are answered together, at most this many

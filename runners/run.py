@@ -17,8 +17,13 @@ def main(arguments: list[str]) -> int:
     if chosen is not None and chosen not in RUNTIMES:
         print(f"Error: --runtime takes {', '.join(RUNTIMES)}, not {chosen!r}", file=sys.stderr)
         return 2
-    installed = [name for name, needs in RUNTIMES.items() if importlib.util.find_spec(needs)]
-    runtime = chosen or next(iter(installed), "eager")
+    # A crate may have been pulled for some of them only.
+    here = [name for name in RUNTIMES if importlib.util.find_spec(f"run_{name}")]
+    if chosen is not None and chosen not in here:
+        print(f"Error: run_{chosen}.py is not here: pull the crate whole", file=sys.stderr)
+        return 6
+    installed = [name for name in here if importlib.util.find_spec(RUNTIMES[name])]
+    runtime = chosen or next(iter([*installed, *here]), "onnx")
     if {"-h", "--help"} & set(rest):
         print(f"--runtime {{{','.join(RUNTIMES)}}} forces one; here it would be {runtime}\n")
     from command import main as command

@@ -28,7 +28,7 @@ ALLOWED = {
     "verify": {"errors", "files", "values", "model", "export.artifact", "verify"},
     "release": {
         *("errors", "files", "table", "values", "release", "model.contract", "model.spec"),
-        *("export.artifact", "verify.report"),
+        *("export.artifact", "export.onnx_support", "verify.report"),
     },
     "road": {"errors", "files", "table", "model", "export", "verify", "release"},
     "commands": {"errors", "table", "road", "model", "release", "commands"},

@@ -13,12 +13,12 @@ from torchcrate.export.artifact import Artifact, sha256_of
 from torchcrate.files import reading
 from torchcrate.release.manifest import LARGEST, MANIFEST, SIGNATURE, SUMS, YANKED, Manifest
 from torchcrate.release.receive import read_sums, receive_small
-from torchcrate.release.registry import NotFoundError, Registry
+from torchcrate.release.registry import NotFoundError, Source
 from torchcrate.release.trust.signature import verify
 
 
 def receive_signature(
-    registry: Registry, name: str, version: str, manifest: bytes, key: Path | None
+    registry: Source, name: str, version: str, manifest: bytes, key: Path | None
 ) -> bytes | None:
     """Return the signature of a published version, held to `key` if there is one.
 

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from torchcrate import errors
-from torchcrate.commands import build, registry, tell, trust
+from torchcrate.commands import build, consume, registry, tell, trust
 from torchcrate.errors import CrateError
 
 
@@ -42,6 +42,6 @@ for command in (
     *(build.train, build.export, build.verify, build.demo),
     *(registry.publish, registry.pull, registry.yank, registry.versions, registry.number),
     *(tell.diff, tell.release, tell.notify),
-    trust.check,
+    *(consume.doctor, trust.check),
 ):
     main.add_command(command)

@@ -23,7 +23,7 @@ def test_the_manifest_states_everything_a_consumer_needs(sealed: Path) -> None:
 
     assert manifest.name == "mnist-net"
     assert manifest.metrics["accuracy"] >= 0.992
-    assert set(manifest.tools) == {"torch", "onnx", "opset", "ir"}
+    assert set(manifest.tools) == {"torch", "onnx", "onnx_ir", "onnxscript", "opset", "ir"}
     assert set(manifest.minimum) == {"libtorch", "onnxruntime"}
     roles = {file.role: file.kind for file in manifest.files}
     evidence = {role for role, kind in roles.items() if kind == "evidence"}

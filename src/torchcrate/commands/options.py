@@ -11,6 +11,7 @@ import click
 from torchcrate.commands.show import notice
 
 if TYPE_CHECKING:
+    from torchcrate.release.cache import Cache
     from torchcrate.release.registry import Registry
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -58,6 +59,29 @@ def registry_options(flag: str) -> Callable[[Any], Any]:
         "--allow-http", is_flag=True, help="Send a token unencrypted to another machine."
     )
     return lambda command: named(http(command))
+
+
+def cache_options(command: Any) -> Any:
+    """Add the options that say where pulled bytes are kept."""
+    folder = click.option(
+        "--cache",
+        type=FOLDER,
+        envvar="TORCHCRATE_CACHE",
+        show_envvar=True,
+        help="Keeps what was pulled over the network.  [default: ~/.cache/torchcrate]",
+    )
+    off = click.option("--no-cache", is_flag=True, help="Keep nothing, and take nothing from it.")
+    return folder(off(command))
+
+
+def cache_of(address: str | None, folder: Path | None, off: bool) -> "Cache | None":
+    """Return the cache for a registry; a folder is read as quickly without one."""
+    from torchcrate.release.cache import Cache
+
+    if off or (address is not None and "://" not in address):
+        return None
+    home = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
+    return Cache(folder or Path(home) / "torchcrate", notice)
 
 
 @contextmanager

@@ -2,19 +2,22 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import click
 
 from torchcrate.commands.options import (
     FOLDER,
     as_json,
+    cache_of,
+    cache_options,
     crate_argument,
     opened,
     registry_options,
     sign_key_option,
     verify_key_option,
 )
-from torchcrate.commands.show import notice, say, transferred
+from torchcrate.commands.show import notice, say, transfer
 
 
 @click.command()
@@ -40,8 +43,8 @@ def publish(
 
     password = os.environ.get("TORCHCRATE_SIGN_PASSWORD")
     signer = Signer.from_file(sign_key, password) if sign_key else None
-    with opened(address, allow_http, rehearse=dry_run) as registry:
-        done = published(crate, registry, transferred, notice, signer=signer)
+    with opened(address, allow_http, rehearse=dry_run) as registry, transfer() as (moved, _):
+        done = published(crate, registry, moved, notice, signer=signer)
     what = "would be published" if dry_run else "published"
     if done.already_there:
         what = "is already there, the same content"
@@ -54,15 +57,27 @@ def publish(
 @click.option("--out", type=FOLDER, help="Where the crate appears.  [default: NAME]")
 @click.option("--pre", is_flag=True, help="Let NAME@latest be a pre-release.")
 @verify_key_option("EC public key, PEM; refuse what its owner did not sign.")
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="FORMAT",
+    help="onnx, torchscript, eager or cpp, with its runner alone; may be repeated.",
+)
+@click.option("--selftest", is_flag=True, help="Then replay the golden vectors on this machine.")
+@click.option("--offline", is_flag=True, help="Ask nobody: take what was pulled before.")
+@cache_options
 @as_json
 def pull(
     reference: str,
     address: str | None,
     allow_http: bool,
     out: Path | None,
-    pre: bool,
     verify_key: Path | None,
+    selftest: bool,
+    cache: Path | None,
+    no_cache: bool,
     as_json: bool,
+    **how: Any,
 ) -> None:
     """Fetch a version, check every byte, then let it appear; NAME@latest follows SemVer.
 
@@ -73,15 +88,20 @@ def pull(
     Example: torchcrate pull mnist-net@latest --from build/registry --out build/pulled
     """
     from torchcrate.release.pull import pull as pulled
+    from torchcrate.release.selftest import selftest as replayed
 
     out = out or Path(reference.partition("@")[0])
-    with opened(address, allow_http) as registry:
-        manifest = pulled(
-            reference, registry, out, transferred, pre=pre, verify_key=verify_key, on_notice=notice
-        )
+    kept = cache_of(address, cache, no_cache)
+    how |= {"cache": kept, "verify_key": verify_key, "on_notice": notice}
+    with opened(address, allow_http) as registry, transfer() as (moved, total):
+        manifest = pulled(reference, registry, out, moved, on_total=total, **how)
+    count = len(manifest.only(how["only"]))
+    replay = replayed(out, manifest) if selftest else ""
     signed = f", signed with {verify_key.name}" if verify_key else ""
-    what = f"{manifest.name} {manifest.version}, {len(manifest.files)} files{signed}"
+    what = f"{manifest.name} {manifest.version}, {count} files{signed}"
     say(as_json, manifest, f"{out}: {what}")
+    if replay:
+        notice(replay)
 
 
 @click.command()

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -20,8 +21,8 @@ def say(as_json: bool, value: Any, words: str) -> None:
 
 
 def notice(line: str) -> None:
-    """Show one line, say about a retry."""
-    click.echo(line, err=True)
+    """Show one line, say about a retry; a bar that stands there gives way."""
+    click.echo(f"\r\033[K{line}" if sys.stderr.isatty() else line, err=True)
 
 
 def words(command: str) -> Callable[[str], None]:
@@ -29,13 +30,79 @@ def words(command: str) -> Callable[[str], None]:
     return lambda step: click.echo(f"{command}: {step}", err=True)
 
 
-def transferred(file: str, done: int, total: int) -> None:
-    """Show a file's bytes: a share that grows on a terminal, one line a file elsewhere."""
-    if sys.stderr.isatty():
-        share = 100 * done // total if total else 100
-        click.echo(f"\r\033[K{file} {share} %", nl=done >= total, err=True)
-    elif done >= total:
+Moved = Callable[[str, int, int], None]
+"""Called with a file's name, the bytes moved so far and the bytes in all."""
+
+
+@contextmanager
+def transfer() -> Iterator[tuple[Moved, Callable[[int], None]]]:
+    """Show the bytes of many files: one bar on a terminal, one line a file elsewhere.
+
+    Gives what to call while bytes move, and what to call with the bytes of all files.
+    """
+    if not sys.stderr.isatty():
+        yield _line, lambda total: None
+        return
+    shown = _Bar()
+    try:
+        yield shown.moved, shown.expect
+    finally:
+        shown.close()
+
+
+def _line(file: str, done: int, total: int) -> None:
+    if done >= total:
         click.echo(f"{file} {total} bytes", err=True)
+
+
+class _Bar:
+    """One bar for all files, with the bytes that moved and how many a second."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+        self._total = 0
+        self._done: dict[str, int] = {}
+        self._start = time.monotonic()
+
+    def expect(self, total: int) -> None:
+        """Begin a bar of `total` bytes; called again where all begins anew."""
+        self.close()
+        self._total, self._done, self._start = total, {}, time.monotonic()
+        self._bar = click.progressbar(
+            length=total,
+            file=sys.stderr,
+            width=20,
+            show_eta=False,
+            item_show_func=self._figures,
+            update_min_steps=max(1, total // 200),
+            bar_template="[%(bar)s]  %(info)s",
+        )
+
+    def moved(self, file: str, done: int, total: int) -> None:
+        """Move on; back, if the other side began a file again."""
+        if self._bar is None:  # nobody said how much there is in all
+            click.echo(
+                f"\r\033[K{file} {done / 1e6:.1f} of {total / 1e6:.1f} MB", nl=False, err=True
+            )
+            if done >= total:
+                click.echo(err=True)
+            return
+        step = done - self._done.get(file, 0)
+        self._done[file] = done
+        self._bar.update(step, file)
+
+    def close(self) -> None:
+        """Leave the bar as it is, and the line after it free."""
+        if self._bar is not None:
+            self._bar.render_finish()
+        self._bar = None
+
+    def _figures(self, file: str | None) -> str:
+        done = sum(self._done.values())
+        rate = done / max(time.monotonic() - self._start, 1e-3)
+        return (
+            f"{done / 1e6:.1f} of {self._total / 1e6:.1f} MB  {rate / 1e6:.1f} MB/s  {file or ''}"
+        )
 
 
 @contextmanager

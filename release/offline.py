@@ -1,0 +1,87 @@
+"""A registry seen through the cache: what it said is remembered, and told again without it."""
+
+from pathlib import Path
+
+from torchcrate.files import reading
+from torchcrate.release.manifest import MANIFEST, SIGNATURE, SUMS, YANKED
+from torchcrate.release.registry import NotFoundError, Sink, Source, in_order
+
+_SMALL = frozenset({MANIFEST, SUMS, SIGNATURE, YANKED})
+
+
+class Witness:
+    """A registry whose answers are kept: the small files, which say what a version is."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self.seen: dict[str, bytes] = {}
+
+    @property
+    def where(self) -> str:
+        """The registry's address."""
+        return self._source.where
+
+    def versions(self, name: str) -> tuple[str, ...]:
+        """Ask the registry."""
+        return self._source.versions(name)
+
+    def published(self, name: str, version: str) -> bool:
+        """Ask the registry."""
+        return self._source.published(name, version)
+
+    def fetch(self, name: str, version: str, file: str, sink: Sink) -> None:
+        """Fetch from the registry, and keep what is small."""
+        if file not in _SMALL:
+            self._source.fetch(name, version, file, sink)
+            return
+        self.seen.pop(file, None)
+        copy = _Copied(sink)
+        self._source.fetch(name, version, file, copy)
+        self.seen[file] = bytes(copy.data)
+
+
+class _Copied:
+    """A sink that another one stands behind, which sets the limit."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self.data = bytearray()
+
+    @property
+    def received(self) -> int:
+        return self._sink.received
+
+    def write(self, chunk: bytes) -> None:
+        self._sink.write(chunk)
+        self.data += chunk
+
+    def restart(self) -> None:
+        self._sink.restart()
+        self.data.clear()
+
+
+class Remembered:
+    """What the cache remembers of a registry, as a registry; asks nobody."""
+
+    def __init__(self, folder: Path, where: str) -> None:
+        self._folder = folder
+        self.where = where
+
+    def versions(self, name: str) -> tuple[str, ...]:
+        """Return the versions that were pulled before, the oldest first by SemVer."""
+        return in_order(path.parent.name for path in (self._folder / name).glob(f"*/{MANIFEST}"))
+
+    def published(self, name: str, version: str) -> bool:
+        """Return whether the version was pulled before."""
+        return (self._folder / name / version / MANIFEST).is_file()
+
+    def fetch(self, name: str, version: str, file: str, sink: Sink) -> None:
+        """Give what is remembered; no file's body is."""
+        path = self._folder / name / version / file
+        if not path.is_file():
+            raise NotFoundError(
+                f"{file} of {name} {version} is not in the cache: pull it once with {self.where} "
+                "in reach"
+            )
+        with reading(path):
+            sink.write(path.read_bytes())
