@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Callable
-from typing import IO, BinaryIO
+from typing import BinaryIO
 
 from torchcrate.errors import CrateError, RegistryError
 from torchcrate.export.artifact import Artifact
@@ -52,7 +52,7 @@ class Buffer:
 class Spool:
     """A `Sink` in an open file that nobody else sees, to be sent on from there."""
 
-    def __init__(self, name: str, file: IO[bytes]) -> None:
+    def __init__(self, name: str, file: BinaryIO) -> None:
         self._name = name
         self._file = file
         self.received = 0
