@@ -28,6 +28,7 @@ from torchcrate.release.manifest import (
 )
 from torchcrate.release.staging import exchange, flush_folder, staged
 from torchcrate.release.trust import provenance
+from torchcrate.release.trust.suspect import examine
 from torchcrate.verify.report import Report
 
 DRAFT = "draft.json"
@@ -153,6 +154,7 @@ def seal(crate: Path, report: Report) -> Manifest:
     Raises:
         ParityError: If the report is not green; parity.json says why.
         ContractError: If a file is not the one that was judged.
+        TrustError: If a model is one that every pull would refuse.
     """
     draft = _manifest(crate / DRAFT)
     write_whole(crate / PARITY, report.dump())
@@ -161,6 +163,7 @@ def seal(crate: Path, report: Report) -> Manifest:
     changed = [name for name, digest in report.judged.items() if sha256_of(crate / name) != digest]
     if changed:
         raise ContractError(f"{crate / changed[0]} changed while it was judged: verify again")
+    examine(crate, draft)  # what is published and then refused by every pull stays so for good
     files = [Artifact.of(crate / file.name, file.role, file.formats) for file in draft.files]
     files.append(Artifact.of(crate / PARITY, "parity"))
     manifest = _with_files(replace(draft, parity=report.runtimes), files)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from torchcrate.errors import ContractError, ParityError
+from torchcrate.errors import ContractError, ParityError, TrustError
+from torchcrate.export.artifact import sha256_of
 from torchcrate.release.crate import DRAFT, assembling, open_sealed, seal, unseal
 from torchcrate.release.manifest import Manifest
 from torchcrate.verify.report import Report
@@ -112,6 +113,18 @@ def test_a_file_changed_while_it_was_judged_is_not_sealed(copy: Path) -> None:
 
     with pytest.raises(ContractError, match="changed while it was judged"):
         seal(copy, report)
+
+
+def test_a_crate_that_every_pull_would_refuse_is_not_sealed(copy: Path) -> None:
+    report = Report.parse((copy / "parity.json").read_bytes())
+    unseal(copy)
+    (copy / "model.pth").write_bytes(b"\x80\2cposix\nsystem\n.")
+    judged = {**report.judged, "model.pth": sha256_of(copy / "model.pth")}
+
+    with pytest.raises(TrustError, match=r"model\.pth"):
+        seal(copy, replace(report, judged=judged))
+
+    assert not (copy / "manifest.json").exists()
 
 
 def test_an_export_that_fails_leaves_the_earlier_crate_as_it_was(copy: Path) -> None:

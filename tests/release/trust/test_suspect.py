@@ -1,5 +1,6 @@
 """No pulled file does more than it is for; what would is refused, and nothing of it is left."""
 
+import io
 import json
 import shutil
 import struct
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from torchcrate.errors import TrustError
+from torchcrate.export import canonical
 from torchcrate.export.artifact import Artifact
 from torchcrate.release.crate import DRAFT
 from torchcrate.release.manifest import Manifest
@@ -41,6 +43,34 @@ def test_the_small_models_of_these_tests_are_sound(tmp_path, tiny):
     (tmp_path / "model.pth").write_bytes(tiny.state_dict(bytes(8)))
 
     assert torch.load(tmp_path / "model.pth", weights_only=True)["weight"].shape == (2,)
+
+
+class Busy(torch.nn.Module):
+    """Holds a bit of all that TorchScript stores: lists, text, numbers, parts, buffers."""
+
+    def __init__(self):
+        super().__init__()
+        self.sizes, self.rates, self.flags = [1, 2], [0.5], [True]
+        self.word, self.pair, self.table = "word", (1, 2.0), {"a": 1}
+        self.parts = torch.nn.ModuleList([torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2)])
+        self.maybe: torch.Tensor | None = None
+        self.tensors = [torch.zeros(1), torch.zeros(1, dtype=torch.int64)]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for part in self.parts:
+            x = part(x)
+        return x * self.rates[0] + self.sizes[1] + self.pair[0] + self.table["a"] + self.tensors[0]
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit")
+@pytest.mark.parametrize("frozen", [True, False])
+def test_other_networks_as_torchscript_are_accepted(tmp_path, frozen):
+    script = torch.jit.script(Busy().eval())
+    buffer = io.BytesIO()
+    torch.jit.save(torch.jit.freeze(script) if frozen else script, buffer)
+    (tmp_path / "model.pt").write_bytes(canonical.archive(buffer.getvalue(), b"{}"))
+
+    examine(tmp_path, listing(Artifact("model.pt", "torchscript", "content", 0, "0" * 64)))
 
 
 def test_a_sound_file_is_pulled(serve, tiny):
