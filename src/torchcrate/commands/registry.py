@@ -66,7 +66,6 @@ def pull(
     Example: torchcrate pull mnist-net@latest --from build/registry --out build/pulled
     """
     from torchcrate.release.pull import pull as pulled
-    from torchcrate.release.selftest import selftest as replayed
 
     out = out or Path(reference.partition("@")[0])
     kept = cache_of(address, cache, no_cache)
@@ -75,10 +74,11 @@ def pull(
             reference, registry, out, moved, cache=kept, on_total=total, on_notice=notice, **how
         )
     count = len(manifest.only(how["only"]))
-    replay = replayed(out, manifest) if selftest else ""
     say(as_json, manifest, f"{out}: {manifest.name} {manifest.version}, {count} files")
-    if replay:
-        notice(replay)
+    if selftest:
+        from torchcrate.release.selftest import selftest as replay
+
+        notice(replay(out, manifest))
 
 
 @click.command()
