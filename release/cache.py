@@ -35,6 +35,7 @@ class Cache:
     def __init__(self, root: Path, on_notice: Notice = silent) -> None:
         self.root = root
         self._on_notice = on_notice
+        self._given_up = False
 
     def bring(self, file: Artifact, target: Path, receive: Callable[[BinaryIO], None]) -> bool:
         """Put `file` at `target`, out of the cache or through it.
@@ -74,10 +75,14 @@ class Cache:
     def remember(self, where: str, name: str, version: str, files: Mapping[str, bytes]) -> None:
         """Keep the small files of a version that was pulled from the registry at `where`.
 
+        Does nothing after `bring` said that the cache cannot be used.
+
         Raises:
             CacheError: If they cannot be written.
         """
         folder = self.remembered(where) / name / version
+        if self._given_up:
+            return
         try:
             with self._own():
                 self._folder(folder)
@@ -96,13 +101,10 @@ class Cache:
     def _take(self, file: Artifact, target: Path) -> bool:
         """Copy a blob to `target` if it is there and sound; drop it if it is not sound."""
         blob, digest, size = self._blob(file), hashlib.sha256(), 0
-        try:
-            with self._own():
-                source = blob.open("rb")
-        except CacheError as error:
-            if isinstance(error.__cause__, FileNotFoundError):
-                return False
-            raise
+        if not self._is_there(blob):
+            return False
+        with self._own():
+            source = blob.open("rb")
         with source, target.open("xb") as copy:
             for piece in self._pieces(source, file.size + 1):
                 size += len(piece)
@@ -152,6 +154,10 @@ class Cache:
                 path.unlink(missing_ok=True)
             raise
 
+    def _is_there(self, blob: Path) -> bool:
+        with self._own():
+            return blob.exists()
+
     def _blob(self, file: Artifact) -> Path:
         return self.root / "blobs" / file.sha256
 
@@ -166,5 +172,6 @@ class Cache:
         try:
             yield
         except OSError as error:
+            self._given_up = True
             reason = (error.strerror or str(error)).lower()
             raise CacheError(f"the cache {self.root} cannot be used: {reason}") from error

@@ -4,12 +4,13 @@ import email.utils
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
-
-import tenacity
+from typing import TYPE_CHECKING, TypeVar
 
 from torchcrate.errors import RegistryError
 from torchcrate.release.registry import Notice
+
+if TYPE_CHECKING:
+    import tenacity
 
 T = TypeVar("T")
 
@@ -55,23 +56,43 @@ def persist(attempt: Callable[[bool], T], patience: Patience, on_notice: Notice)
     Raises:
         RegistryError: The last failure.
     """
-    again = False
+    begun = time.monotonic()
+    try:
+        return attempt(False)
+    except PassingError as error:
+        failure = error
+    return _again(attempt, failure, begun, patience, on_notice)
+
+
+def _again(
+    attempt: Callable[[bool], T],
+    failure: PassingError,
+    begun: float,
+    patience: Patience,
+    on_notice: Notice,
+) -> T:
+    """Go on after the first try ended in `failure`; `begun` is when that was started."""
+    import tenacity  # here: most requests need no second try, and it takes long to import
+
+    first: PassingError | None = failure
     doubling = tenacity.wait_exponential(
         multiplier=patience.first, max=patience.longest
     ) + tenacity.wait_random(0, patience.first)
 
     def once() -> T:
-        nonlocal again
-        now, again = again, True
-        return attempt(now)
+        nonlocal first
+        if first is not None:
+            error, first = first, None
+            raise error
+        return attempt(True)
 
-    def pause(state: tenacity.RetryCallState) -> float:
+    def pause(state: "tenacity.RetryCallState") -> float:
         after = _failure(state).after
         if after is not None:
             return min(max(after, 0.0), patience.longest)
         return doubling(state)
 
-    def tell(state: tenacity.RetryCallState) -> None:
+    def tell(state: "tenacity.RetryCallState") -> None:
         seconds = state.next_action.sleep if state.next_action else 0.0
         following = f"try {state.attempt_number + 1} of {patience.tries} in {seconds:.1f} s"
         on_notice(f"{_failure(state)}; {following}")
@@ -79,14 +100,14 @@ def persist(attempt: Callable[[bool], T], patience: Patience, on_notice: Notice)
     return tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(PassingError),
         stop=tenacity.stop_after_attempt(patience.tries)
-        | tenacity.stop_before_delay(patience.total),
+        | tenacity.stop_before_delay(patience.total - (time.monotonic() - begun)),
         wait=pause,
         before_sleep=tell,
         reraise=True,
     )(once)
 
 
-def _failure(state: tenacity.RetryCallState) -> PassingError:
+def _failure(state: "tenacity.RetryCallState") -> PassingError:
     error = state.outcome.exception() if state.outcome else None
     return error if isinstance(error, PassingError) else PassingError("no answer")
 

@@ -4,7 +4,6 @@ Whoever fills it holds a lock on it, so that the next one can tell what a killed
 process left behind from what another process is filling right now.
 """
 
-import ctypes
 import fcntl
 import os
 import re
@@ -53,6 +52,8 @@ def exchange(one: Path, other: Path) -> None:
     Raises:
         OSError: If a rename is refused.
     """
+    import ctypes  # here: few pulls need it, and it takes long to import
+
     libc = ctypes.CDLL(None, use_errno=True)
     swap = getattr(libc, "renameat2", None)
     paths = os.fsencode(one), os.fsencode(other)

@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -34,6 +34,14 @@ def torchcrate() -> Callable[..., "subprocess.CompletedProcess[str]"]:
         )
 
     return run
+
+
+@pytest.fixture(autouse=True, scope="session")
+def cache(shared: Path) -> Iterator[Path]:
+    """What the command keeps for later is kept with this run, not with the person who runs it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TORCHCRATE_CACHE", str(shared / "cache"))
+        yield shared / "cache"
 
 
 def made_once(folder: Path, make: Callable[[Path], None]) -> Path:

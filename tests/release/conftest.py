@@ -45,6 +45,14 @@ CONTENT: dict[str, Role] = {
     "requirements-onnx.txt": "requirements",
     "run_mnist.py": "runner",
 }
+FORMATS = {
+    "CMakeLists.txt": ("cpp",),
+    "model.onnx": ("onnx",),
+    "model.pt": ("torchscript", "cpp"),
+    "model.pth": ("eager",),
+    "requirements-onnx.txt": ("onnx",),
+    "run_mnist.py": ("onnx", "torchscript", "eager"),
+}
 
 
 @dataclass(frozen=True)
@@ -236,7 +244,7 @@ def seal(
         "provenance.json": "provenance",
     }
     files = [
-        Artifact.of(path, roles.get(path.name, "source"))
+        Artifact.of(path, roles.get(path.name, "source"), FORMATS.get(path.name, ()))
         for path in sorted(crate.iterdir())
         if path.name not in ("parity.json", MANIFEST, SUMS)
     ]

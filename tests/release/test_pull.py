@@ -1,14 +1,17 @@
 """Nothing appears in the folder before all of it was checked, and nothing of a person's is lost."""
 
+import hashlib
+import itertools
 import json
 import os
 import shutil
+import subprocess
 
 import pytest
 
 from torchcrate.errors import FolderError, RegistryError, UsageError
 from torchcrate.release.folder import FolderRegistry
-from torchcrate.release.manifest import MANIFEST, SUMS
+from torchcrate.release.manifest import MANIFEST, SUMS, Manifest
 from torchcrate.release.publish import publish
 from torchcrate.release.pull import pull
 from torchcrate.release.registry import NotFoundError
@@ -290,3 +293,124 @@ def test_a_download_that_keeps_breaking_ends_in_one_line(crate, gitlab, out):
 
     assert "\n" not in str(caught.value)
     assert list(out.parent.iterdir()) == []
+
+
+FOR_ALL = {"INSTRUCTION.md", "LICENSE", "golden.safetensors", "parity.json", MANIFEST, SUMS}
+
+
+@pytest.mark.parametrize(
+    ("only", "files"),
+    [
+        (["onnx"], {"model.onnx", "requirements-onnx.txt", "run_mnist.py"}),
+        (["cpp"], {"model.pt", "CMakeLists.txt"}),
+        (["torchscript"], {"model.pt", "run_mnist.py"}),
+        (["eager", "cpp"], {"model.pth", "run_mnist.py", "model.pt", "CMakeLists.txt"}),
+    ],
+)
+def test_one_format_comes_with_what_it_needs_and_nothing_else(
+    crate, registry, out, contents, only, files
+):
+    publish(crate, registry)
+
+    pull("mnist-net@1.0.0", registry, out, only=only)
+
+    whole = contents(crate)
+    assert contents(out) == {name: whole[name] for name in files | FOR_ALL}
+
+
+def test_the_sums_hold_for_the_part_that_was_pulled(crate, shelf, out):
+    pull("mnist-net@1.0.0", shelf, out, only=["onnx"])
+
+    command = ["sha256sum", "--ignore-missing", "--strict", "-c", SUMS]
+    done = subprocess.run(command, cwd=out, capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stderr
+    assert "model.onnx: OK" in done.stdout
+
+
+def test_an_unknown_format_names_those_that_there_are(shelf, out):
+    with pytest.raises(UsageError, match="has no tflite; it states cpp, onnx, torchscript, eager"):
+        pull("mnist-net@1.0.0", shelf, out, only=["tflite"])
+
+    assert list(out.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["with own files", "alone"])
+def test_the_folder_holds_what_was_asked_for_last(crate, shelf, out, contents, own):
+    """Formats pulled before go, as files of an earlier version do; a person's own stay."""
+    whole = contents(crate)
+    pull("mnist-net@1.0.0", shelf, out, only=["cpp"])
+    if own:
+        (out / "my-notes.txt").write_text("mine")
+        whole["my-notes.txt"] = hashlib.sha256(b"mine").hexdigest()
+
+    pull("mnist-net@1.0.0", shelf, out)
+    all_of_it = contents(out)
+    pull("mnist-net@1.0.0", shelf, out, only=["onnx"])
+
+    assert all_of_it == whole
+    onnx = {"model.onnx", "requirements-onnx.txt", "run_mnist.py", *FOR_ALL}
+    assert contents(out) == {n: whole[n] for n in onnx | ({"my-notes.txt"} if own else set())}
+
+
+def test_an_edited_file_of_a_format_that_is_not_asked_for_stays(shelf, out):
+    pull("mnist-net@1.0.0", shelf, out)
+    (out / "model.pth").write_text("fine-tuned")
+
+    pull("mnist-net@1.0.0", shelf, out, only=["onnx"])
+
+    assert (out / "model.pth").read_text() == "fine-tuned"
+    assert not (out / "model.pt").exists()
+
+
+def test_a_version_that_changes_meanwhile_is_pulled_anew(
+    make_crate, shelf, stored, out, tmp_path, contents
+):
+    other = make_crate(seed=1)
+    publish(other, FolderRegistry(tmp_path / "other"))
+
+    def another_publisher(file, done, total):
+        shutil.rmtree(stored)
+        shutil.copytree(tmp_path / "other" / "mnist-net" / "1.0.0", stored)
+
+    pull("mnist-net@1.0.0", shelf, out, another_publisher)
+
+    assert contents(out) == contents(other)
+    assert [path.name for path in out.parent.iterdir()] == ["out"]
+
+
+def test_a_version_that_keeps_changing_is_refused(make_crate, shelf, stored, out, tmp_path):
+    for seed in (0, 1):
+        publish(make_crate(seed=seed), FolderRegistry(tmp_path / f"other-{seed}"))
+    turns = itertools.count(1)
+
+    def publishers(file, done, total):
+        shutil.rmtree(stored)
+        shutil.copytree(tmp_path / f"other-{next(turns) % 2}" / "mnist-net" / "1.0.0", stored)
+
+    with pytest.raises(RegistryError, match="a late upload may shadow it: try again later"):
+        pull("mnist-net@1.0.0", shelf, out, publishers)
+
+    assert list(out.parent.iterdir()) == []
+
+
+def test_a_shadowed_file_is_asked_for_twice_at_most(crate, gitlab, out):
+    publish(crate, gitlab.registry())
+    gitlab.fault("flip", times=0, method="GET", file="/LICENSE")
+
+    with pytest.raises(RegistryError, match="publish the same crate once more"):
+        pull("mnist-net@1.0.0", gitlab.registry(), out)
+
+    asked = [entry["path"].rpartition("/")[2] for entry in gitlab.log("GET")]
+    assert asked.count("LICENSE") == 1
+    assert asked.count(MANIFEST) == 2
+
+
+def test_the_bytes_in_all_are_told_before_the_first_one(crate, shelf, out):
+    told = []
+
+    pull("mnist-net@1.0.0", shelf, out, lambda *now: told.append(now), on_total=told.append)
+
+    manifest = Manifest.parse((crate / MANIFEST).read_bytes())
+    assert told[0] == sum(file.size for file in manifest.files)
+    assert told.count(told[0]) == 1

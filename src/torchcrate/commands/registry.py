@@ -88,7 +88,6 @@ def pull(
     Example: torchcrate pull mnist-net@latest --from build/registry --out build/pulled
     """
     from torchcrate.release.pull import pull as pulled
-    from torchcrate.release.selftest import selftest as replayed
 
     out = out or Path(reference.partition("@")[0])
     kept = cache_of(address, cache, no_cache)
@@ -96,12 +95,13 @@ def pull(
     with opened(address, allow_http) as registry, transfer() as (moved, total):
         manifest = pulled(reference, registry, out, moved, on_total=total, **how)
     count = len(manifest.only(how["only"]))
-    replay = replayed(out, manifest) if selftest else ""
     signed = f", signed with {verify_key.name}" if verify_key else ""
     what = f"{manifest.name} {manifest.version}, {count} files{signed}"
     say(as_json, manifest, f"{out}: {what}")
-    if replay:
-        notice(replay)
+    if selftest:
+        from torchcrate.release.selftest import selftest as replay
+
+        notice(replay(out, manifest))
 
 
 @click.command()
