@@ -18,7 +18,7 @@ def drawings() -> dict[str, Pixels]:
     return {path.name: _grey(path) for path in sorted(DRAWINGS.glob("*.png"))}
 
 
-PATTERNS = ("black", "white", "ramp", "noise", "strokes", "ties")
+PATTERNS = ("black", "white", "ramp", "noise", "strokes", "ties", "boxes")
 
 
 def patterns(batch: int, height: int, width: int) -> dict[str, Pixels]:
@@ -27,7 +27,7 @@ def patterns(batch: int, height: int, width: int) -> dict[str, Pixels]:
 
 
 def pattern(name: str, batch: int, height: int, width: int) -> Pixels:
-    """Return one seeded pattern, (batch, 1, height, width) uint8; see `ties` for "ties"."""
+    """Return one seeded pattern, (batch, 1, height, width) uint8; see `ties` and `boxes`."""
     shape = (batch, 1, height, width)
     chance = np.random.default_rng([PATTERNS.index(name), batch, height, width])
     if name == "noise":
@@ -36,6 +36,8 @@ def pattern(name: str, batch: int, height: int, width: int) -> Pixels:
         return _strokes(shape, chance)
     if name == "ties":
         return ties(shape, chance)
+    if name == "boxes":
+        return boxes(shape, chance)
     ramp = np.linspace(0, 255, height * width).reshape(1, 1, height, width)
     level = {"black": np.zeros((1, 1, 1, 1)), "white": np.full((1, 1, 1, 1), 255), "ramp": ramp}
     return np.ascontiguousarray(np.broadcast_to(level[name], shape), np.uint8)
@@ -62,6 +64,30 @@ def ties(shape: tuple[int, int, int, int], chance: np.random.Generator) -> Pixel
         image[edge & ~order] = low + high - value
         if height > 2 and width > 2:
             image[1, 1], image[-2, -2] = low, high
+    return images
+
+
+def boxes(shape: tuple[int, int, int, int], chance: np.random.Generator) -> Pixels:
+    """Return images (N, 1, H, W) uint8 with a block of ink in one of exactly half that strength.
+
+    Ink counts past an eighth of the contrast c, and the box holds what is stronger than half
+    of the strongest: 8 d - c > 7 c / 2 for a difference d to the paper. At c = 16 k this is
+    a tie for d = 9 k, and the box is the inner block; were a tie in it, it would be the outer.
+    Half of the images are dark on light. One too small for two blocks and a border is blank.
+    """
+    _, _, height, width = shape
+    images = np.empty(shape, np.uint8)
+    for number, image in enumerate(images[:, 0]):
+        k = chance.integers(1, 16)
+        low = chance.integers(0, 256 - 16 * k)
+        paper, ink = (low, k) if number % 2 else (low + 16 * k, -k)
+        image[...] = paper
+        if min(height, width) < 6:
+            continue
+        top, upper, lower, bottom = np.sort(chance.permutation(np.arange(1, height - 1))[:4])
+        left, inner, outer, right = np.sort(chance.permutation(np.arange(1, width - 1))[:4])
+        image[top : bottom + 1, left : right + 1] = paper + 9 * ink
+        image[upper : lower + 1, inner : outer + 1] = paper + 16 * ink
     return images
 
 

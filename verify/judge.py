@@ -15,11 +15,12 @@ from torchcrate.errors import ContractError
 from torchcrate.export.artifact import Artifact, Role, sha256_of
 from torchcrate.files import reading
 from torchcrate.model import checkpoint
-from torchcrate.model.samples import DRAWINGS, Pixels, drawings
+from torchcrate.model.samples import Pixels
 from torchcrate.model.spec import Spec
 from torchcrate.verify.build import build_cpp
 from torchcrate.verify.drive import Answers, Program, programs, write_inputs
 from torchcrate.verify.parity import allowed, compare
+from torchcrate.verify.pictures import shown
 from torchcrate.verify.report import Parity, Report
 
 
@@ -54,7 +55,6 @@ def judge(
     on_step("reference")
     reference = checkpoint.load(crate / _name(files, "state_dict"))
     want = _answers(reference, cases)
-    images = _answers(reference, drawings())
     on_step("build C++")
     sources = [file.name for file in files if file.role == "source"]
     libtorch = build_cpp(crate, sources, build)
@@ -63,17 +63,36 @@ def judge(
         folder = Path(scratch)
         asked = folder / "inputs.safetensors"
         write_inputs(asked, spec.contract.inputs[0].name, cases)
+        images = shown(folder)
         for program in programs(crate, libtorch):
             on_step(program.runtime)
             limit = allowed(program.runtime, "tensors", spec.limits)
             got = program.answer(asked, folder)
             found.append(compare(program.runtime, "tensors", limit, want, got))
-            limit = allowed(program.runtime, "images", spec.limits)
-            found.append(compare(program.runtime, "images", limit, images, _read(program)))
+            found.append(judge_images(program, reference, spec, images))
     on_step("golden vectors")
     failures = [line for _, lines in found for line in lines]
     failures += _golden(crate / _name(files, "golden"), reference, spec)
     return Report(judged, _machine(), tuple(parity for parity, _ in found), tuple(failures))
+
+
+def judge_images(
+    program: Program, reference: nn.Module, spec: Spec, images: Mapping[Path, Pixels]
+) -> tuple[Parity, tuple[str, ...]]:
+    """Hold what a program says of image files against the reference on the grey values in them.
+
+    Args:
+        program: One of the crate's.
+        reference: What is right, (N, 1, H, W) uint8 -> (N, C) float32.
+        spec: Whose limits hold.
+        images: What is to be seen in each file, (1, 1, H, W); see `pictures.shown`.
+
+    Raises:
+        RunnerError: If the program fails or refuses one of them.
+    """
+    want = _answers(reference, {path.name: grey for path, grey in images.items()})
+    limit = allowed(program.runtime, "images", spec.limits)
+    return compare(program.runtime, "images", limit, want, program.read(list(images)))
 
 
 def _name(files: tuple[Artifact, ...], role: Role) -> str:
@@ -82,10 +101,6 @@ def _name(files: tuple[Artifact, ...], role: Role) -> str:
     if len(named) != 1:
         raise ContractError(f"the crate has {len(named)} files with the role {role}, not one")
     return named[0]
-
-
-def _read(program: Program) -> Mapping[str, Answers]:
-    return program.read(sorted(DRAWINGS.glob("*.png")))
 
 
 def _answers(reference: nn.Module, cases: Mapping[str, Pixels]) -> dict[str, Answers]:

@@ -23,8 +23,8 @@ class Parity:
         p999: The 99.9th percentile of the differences.
         flips: Labels that differ where the reference's margin exceeds the limit.
         margin: Smallest top-1 margin of the reference over all images.
-        needed: The smallest limit that would pass; null if none would.
-        worst: The name of the input with the largest difference.
+        needed: The smallest limit that would pass; null if none would, for want of an answer.
+        worst: The name of the input with the largest difference, the first with NaN before all.
         passed: Whether every rule held.
     """
 

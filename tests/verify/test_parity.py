@@ -11,6 +11,7 @@ from torchcrate.model.spec import MNIST
 from torchcrate.verify.parity import allowed, compare, difference
 
 FLOATS = st.floats(-100, 0, width=32)
+ROWS = arrays.arrays(np.float32, (3, 4), elements=FLOATS)
 
 
 @pytest.fixture
@@ -53,6 +54,32 @@ def test_the_needed_limit_would_pass_and_nothing_smaller(want: dict[str, np.ndar
     assert not compare("onnx", "tensors", np.nextafter(needed, 0), want, got)[0].passed
 
 
+@given(ROWS, ROWS, st.floats(0, 1))
+def test_needed_is_the_smallest_limit_that_passes(
+    want: np.ndarray, got: np.ndarray, limit: float
+) -> None:
+    """Whatever differs, labels included, and whatever limit was asked with."""
+    cases = {"a": want[:1], "b": want[1:]}, {"a": got[:1], "b": got[1:]}
+
+    parity = compare("onnx", "tensors", limit, *cases)[0]
+
+    assert parity.needed is not None
+    assert parity.passed == (limit >= parity.needed)
+    assert compare("onnx", "tensors", parity.needed, *cases)[0].passed
+    if parity.needed:
+        assert not compare("onnx", "tensors", np.nextafter(parity.needed, 0), *cases)[0].passed
+
+
+def test_the_worst_case_is_the_first_that_is_not_a_number(want: dict[str, np.ndarray]) -> None:
+    want |= {"third": want["first"]}
+    got = copied(want)
+    got["first"] += np.float32(1e-3)
+    got["second"][0, 0] = np.nan
+    got["third"] += np.float32(1e-2)
+
+    assert compare("onnx", "tensors", 1.0, want, got)[0].worst == "second"
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("side", ["want", "got", "both"])
 def test_what_is_not_finite_never_passes(
@@ -81,7 +108,7 @@ def test_a_flip_beyond_the_limit_fails_however_small_the_difference() -> None:
     assert parity.maximum < parity.limit
     assert parity.flips == 1
     assert not parity.passed
-    assert parity.needed is None
+    assert parity.needed == pytest.approx(0.01)
     assert failures == ("onnx at a: 1 labels flipped",)
 
 
