@@ -1,7 +1,5 @@
 #include "command.h"
 
-#include <glob.h>
-
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cmath>
@@ -14,6 +12,7 @@
 
 #include "errors.h"
 #include "images.h"
+#include "names.h"
 #include "script_model.h"
 #include "vectors.h"
 
@@ -40,11 +39,6 @@ struct Waiting {
   std::string path;
   Grey grey;
 };
-
-std::string quoted(const std::string& text) {
-  using nlohmann::json;
-  return json(text).dump(-1, ' ', true, json::error_handler_t::replace);
-}
 
 /// Sends what was said on its way.
 /// @throws RunnerError if it cannot be written.
@@ -167,27 +161,12 @@ int dispatch(const Options& options) {
     deliver();
     return 0;
   }
-  if (!options.tensors.empty()) {
-    answer_tensors(model, options.tensors, options.out);
-    return 0;
-  }
-  return answer_images(model, options);
+  if (!options.images.empty()) return answer_images(model, options);
+  answer_tensors(model, options.tensors, options.out);
+  return 0;
 }
 
 }  // namespace
-
-std::vector<std::string> expand(const std::string& pattern) {
-  std::error_code error;
-  if (fs::exists(fs::symlink_status(pattern, error))) return {pattern};
-  glob_t found{};
-  std::vector<std::string> paths;
-  if (glob(pattern.c_str(), GLOB_NOSORT | GLOB_NOESCAPE, nullptr, &found) == 0) {
-    paths.assign(found.gl_pathv, found.gl_pathv + found.gl_pathc);
-  }
-  globfree(&found);
-  std::sort(paths.begin(), paths.end());
-  return paths;
-}
 
 std::string json_answer(const std::string& path, const std::string& label,
                         const std::vector<float>& log_probs) {
@@ -217,6 +196,9 @@ int run_command(int argc, const char* const* argv) {
     std::cout.flush();
     std::cerr << "Error: " << error.what() << '\n';
     return error.exit_code();
+  } catch (const fs::filesystem_error& error) {
+    std::cerr << "Error: " << error.path1().string() << ": " << reason(error) << '\n';
+    return 6;
   } catch (const std::bad_alloc&) {
     std::cerr << "Error: out of memory: ask for fewer or smaller inputs\n";
     return 6;

@@ -3,10 +3,6 @@
 #include <string>
 #include <vector>
 
-/// Returns the images that a pattern of --image names: an existing path is literal,
-/// otherwise it is a glob, sorted by bytes; nothing if no file matches.
-[[nodiscard]] std::vector<std::string> expand(const std::string& pattern);
-
 /// Returns the line of --json for an answered image.
 /// @param log_probs  (C,) natural logarithms; printed so that they round-trip.
 [[nodiscard]] std::string json_answer(const std::string& path, const std::string& label,

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "errors.h"
+#include "files.h"
 
 namespace {
 
@@ -34,6 +35,23 @@ auto translated(const std::string& what, Work work) {
   }
   throw RunnerError("LibTorch " TORCH_VERSION " " + what + ": " +
                     problem.substr(0, problem.find('\n')));
+}
+
+/// Refuses what is no file that can be opened, in the words of runtime.py.
+void require_file(const std::filesystem::path& path) {
+  std::error_code error;
+  const std::filesystem::file_status status = std::filesystem::status(path, error);
+  const std::string advice = ": --crate names the folder of a crate";
+  if (status.type() == std::filesystem::file_type::not_found) {
+    throw RunnerError(path.string() + " does not exist" + advice);
+  }
+  try {
+    if (error) throw std::system_error(error);
+    if (!is_regular_file(status)) throw RunnerError(path.string() + " is not a file" + advice);
+    (void)read_file(path, 0);
+  } catch (const std::system_error& problem) {
+    throw RunnerError("cannot read " + path.string() + ": " + reason(problem));
+  }
 }
 
 torch::Tensor to_torch(const Tensor& tensor) {
@@ -79,14 +97,13 @@ struct ScriptModel::Module {
 };
 
 ScriptModel::ScriptModel(const std::filesystem::path& path) {
-  if (!std::filesystem::is_regular_file(path)) {
-    throw RunnerError(path.string() + " does not exist: --crate names the folder of a crate");
-  }
+  require_file(path);
   translated("refused " + path.string(), [&] {
     torch::jit::ExtraFilesMap extra{{kContract, ""}};
     module_ = std::make_unique<Module>(Module{torch::jit::load(path.string(), torch::kCPU, extra)});
     module_->script.eval();
     try {
+      if (extra[kContract].empty()) throw std::runtime_error("it carries no contract");
       contract_ = Contract::parse(extra[kContract]);
     } catch (const ContractError& error) {
       throw std::runtime_error(error.what());

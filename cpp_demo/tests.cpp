@@ -14,6 +14,7 @@
 #include "errors.h"
 #include "files.h"
 #include "images.h"
+#include "names.h"
 #include "safetensors.h"
 #include "vectors.h"
 
@@ -357,7 +358,7 @@ TEST(Json, NumbersRoundTripAndNamesAreEscaped) {
   const std::string line = json_answer("a \"b\"\xc3\xa4\xff", "7", {-0.1F, -81.25F});
 
   EXPECT_EQ(line,
-            "{\"path\": \"a \\\"b\\\"\\u00e4\\ufffd\", \"label\": \"7\", "
+            "{\"path\": \"a \\\"b\\\"\\u00e4\\udcff\", \"label\": \"7\", "
             "\"log_probs\": [-0.10000000149011612, -81.25]}");
 }
 

@@ -119,6 +119,11 @@ Difference compare(const Tensor& got, const Tensor& want, double limit) {
 }
 
 void answer_tensors(ScriptModel& model, const fs::path& source, const fs::path& target) {
+  std::error_code ignored;
+  if (target.empty() || fs::is_directory(target, ignored)) {  // "" is the current folder
+    const std::string name = target.empty() ? "." : target.string();
+    throw RunnerError("cannot write " + name + ": is a directory");
+  }
   const std::vector<TensorSpec>& outputs = model.contract().outputs;
   Tensors answers;
   for (const auto& [name, given] :

@@ -13,11 +13,16 @@ from torchcrate.errors import ContractError
 from torchcrate.model.net import Net
 from torchcrate.model.preprocess import Preprocess
 
-_REMARKS = (
-    "Detected pickle protocol",
-    "'torch.load' received a zip file that looks like a TorchScript archive",
-    "TypedStorage is deprecated",
+# What torch says while it reads files that are refused here by a line of their own, or that
+# are read all the same.
+_NOTES = (
+    "Detected pickle protocol",  # a foreign one: what counts is whether it loads
+    r"Sparse \w+ tensor support is in beta",
+    "TypedStorage is deprecated",  # torch's own reader of quantized tensors uses it
+    r"torch\.quantize_per_tensor, torch\.quantize_per_channel",
+    r"'torch\.load' received a zip file that looks like a TorchScript archive",
 )
+
 COMMITTED = Path(__file__).with_name("net.pth")
 
 
@@ -43,28 +48,27 @@ def read_state(path: Path) -> dict[str, Tensor]:
     """
     try:
         with warnings.catch_warnings():
-            for remark in _REMARKS:  # what counts is whether it loads, and what it then holds
-                warnings.filterwarnings("ignore", message=remark)
+            for note in _NOTES:
+                warnings.filterwarnings("ignore", note, UserWarning)
             state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise ContractError(
             f"{path} does not exist: name a checkpoint, or make one with 'torchcrate train'"
         ) from error
-    except pickle.UnpicklingError as error:
-        named = re.search(r"GLOBAL (\S+)", str(error))
-        needs = named[1] if named else "code to be run"
-        raise ContractError(
-            f"{path} is no plain state_dict, it needs {needs}: "
-            "save model.state_dict() with torch.save, not the whole model"
-        ) from error
     except Exception as error:  # damaged archives raise whatever their bytes lead to
-        if "TorchScript" in str(error):
+        named = re.search(r"GLOBAL (\S+)", str(error))
+        if named and isinstance(error, pickle.UnpicklingError):
             raise ContractError(
-                f"{path} is a TorchScript archive, not a state_dict: name the model.pth it is of"
+                f"{path} is no plain state_dict, it needs {named[1]}: "
+                "save model.state_dict() with torch.save, not the whole model"
+            ) from error
+        if "TorchScript archive" in str(error):
+            raise ContractError(
+                f"{path} is a TorchScript archive: name the state_dict, model.pth in a crate"
             ) from error
         raise ContractError(
-            f"{path} is not a whole checkpoint file ({type(error).__name__}): "
-            "save it again with torch.save(model.state_dict(), FILE)"
+            f"{path} is not a whole checkpoint file: "
+            "save it again with torch.save(model.state_dict(), path)"
         ) from error
     if not isinstance(state, Mapping) or not all(
         isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
@@ -83,9 +87,8 @@ def fitting(net: nn.Module, state: Mapping[str, Tensor], path: Path) -> dict[str
     faults = [f"{key} is missing" for key in want if key not in state]
     faults += [f"{key} is unknown" for key in state if key not in want]
     for key in want.keys() & state.keys():
-        kind = _kind(state[key])
-        if kind:
-            faults.append(f"{key} is a {kind} tensor, not a plain one")
+        if kind := _unfit(state[key]):
+            faults.append(f"{key} is {kind}, not a dense tensor of plain numbers")
         elif want[key].shape != state[key].shape:
             faults.append(
                 f"{key} has shape {tuple(state[key].shape)}, not {tuple(want[key].shape)}"
@@ -101,10 +104,12 @@ def fitting(net: nn.Module, state: Mapping[str, Tensor], path: Path) -> dict[str
     return dict(state)
 
 
-def _kind(tensor: Tensor) -> str:
-    """Return what a tensor is that cannot simply be copied into the network; nothing if it can."""
-    if tensor.is_meta:
-        return "meta"
-    if tensor.is_quantized:
-        return "quantized"
-    return "" if tensor.layout == torch.strided else str(tensor.layout).removeprefix("torch.")
+def _unfit(tensor: Tensor) -> str:
+    """Return the word for a tensor whose values do not lie in memory one by one, else ""."""
+    kinds = {
+        "quantized": tensor.is_quantized,
+        "without values (on the meta device)": tensor.is_meta,
+        "nested": tensor.is_nested,
+        f"stored as {str(tensor.layout).removeprefix('torch.')}": tensor.layout != torch.strided,
+    }
+    return next((word for word, fits in kinds.items() if fits), "")

@@ -6,22 +6,23 @@ those of `runtime.py`.
 """
 
 import argparse
-import glob
 import io
 import json
 import math
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from runtime import IMAGE, RUNNER, USAGE, Array, Load, Model, RunError, absent, reason
+from runtime import CONTRACT, IMAGE, RUNNER, USAGE, Array, Load, Model, RunError, absent, reason
 
 try:
     import numpy as np
 
     from images import ImageError, read_grey
+    from names import expand
     from vectors import answer_tensors, selftest
 except (ImportError, OSError) as error:
     # Of a crate that was pulled for one runtime only its requirements are here.
@@ -59,7 +60,9 @@ def main(runtime: str, load: Load, arguments: Sequence[str] | None = None) -> in
         if options.tensors:
             answer_tensors(model, options.tensors, options.out)
         else:
-            print(selftest(runtime, model, options.crate / GOLDEN), flush=True)
+            passed = selftest(runtime, model, options.crate / GOLDEN)
+            with _printing():
+                print(passed, flush=True)
         return 0
     except RunError as failure:
         print(f"Error: {failure}", file=sys.stderr)
@@ -67,13 +70,21 @@ def main(runtime: str, load: Load, arguments: Sequence[str] | None = None) -> in
     except BrokenPipeError:  # the reader of our answers went away, say `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        print(f"Error: cannot write the answers: {reason(error)}", file=sys.stderr)
-        return RUNNER
     except KeyboardInterrupt:
         print("Error: interrupted", file=sys.stderr)
         return 130
+
+
+@contextmanager
+def _printing() -> Iterator[None]:
+    """Turn what prevents the block from printing into one line; what waits is dropped then."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise RunError(RUNNER, f"cannot write the answers: {reason(error)}") from error
 
 
 class _Parser(argparse.ArgumentParser):
@@ -127,24 +138,34 @@ def _images(model: Model, patterns: Sequence[str], as_json: bool) -> int:
     for batch in _batches(_decoded(patterns)):
         if isinstance(batch[0][1], str):
             code = IMAGE
-            _refuse(*batch[0], as_json)
+            with _printing():
+                _refuse(*batch[0], as_json)
+                sys.stdout.flush()
         else:
-            stack = np.stack([pixels for _, pixels in batch])[:, None]
-            for (path, _), row in zip(batch, model.answer([stack])[0], strict=True):
-                _answer(path, row, model.contract["labels"], as_json)
-        sys.stdout.flush()
+            rows = _rows(model, np.stack([pixels for _, pixels in batch])[:, None])
+            with _printing():
+                for (path, _), row in zip(batch, rows, strict=True):
+                    _answer(path, row, model.contract["labels"], as_json)
+                sys.stdout.flush()
     return code
+
+
+def _rows(model: Model, stack: Array) -> Array:
+    """Return the log-probabilities, (N, labels), of images (N, 1, H, W)."""
+    rows = model.answer([stack])[0]
+    labels = model.contract["labels"]
+    if not labels or str(rows.dtype) != "float32" or rows.shape != (len(stack), len(labels)):
+        raise RunError(CONTRACT, "the model does not answer with one float32 for each label")
+    return rows
 
 
 def _decoded(patterns: Sequence[str]) -> Iterator[tuple[str, Any]]:
     """Yield each image's path with its pixels (H, W) uint8, or with a line on why not."""
     for pattern in patterns:
-        # Python's glob knows `[!a]` alone, a shell and C know `[^a]` too.
-        found = glob.glob(pattern.replace("[^", "[!"))
-        paths = [pattern] if os.path.lexists(pattern) else found
+        paths = expand(pattern)
         if not paths:
             yield pattern, f"{pattern}: no such file, and no file matches it"
-        for path in sorted(paths, key=os.fsencode):
+        for path in paths:
             try:
                 yield path, read_grey(path)
             except ImageError as error:

@@ -1,13 +1,12 @@
 """Answer with a crate's model.pth: the network's own Python, beside this file, and its weights."""
 
-import json
 import sys
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from command import main
-from runtime import RUNNER, Array, RunError, Model, absent
+from runtime import RUNNER, Array, RunError, Model, absent, model_file, parse_contract
 
 MODEL = "model.pth"
 CONTRACT = "model/extra/contract.json"  # the entry inside it
@@ -25,13 +24,13 @@ def load(crate: Path) -> Model:
         from preprocess import Preprocess
     except (ImportError, OSError) as error:
         raise absent(error, "requirements-eager.txt") from error
-    path = crate / MODEL
-    if not path.is_file():
-        raise RunError(RUNNER, f"{path} does not exist: --crate names the folder of a crate")
+    path = model_file(crate, MODEL)
     network = Net()
     try:
         network.load_state_dict(torch.load(path, "cpu", weights_only=True))
-        contract = json.loads(zipfile.ZipFile(path).read(CONTRACT))
+        with zipfile.ZipFile(path) as archive:
+            inside = CONTRACT in archive.namelist()
+            contract = parse_contract(archive.read(CONTRACT) if inside else "")
     except Exception as error:  # damaged archives raise whatever their bytes led to
         reason = str(error).split("\n")[0]
         raise RunError(RUNNER, f"torch {torch.__version__} refused {path}: {reason}") from error

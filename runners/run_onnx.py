@@ -1,11 +1,10 @@
 """Answer with a crate's model.onnx in ONNX Runtime, without torch."""
 
-import json
 import sys
 from pathlib import Path
 
 from command import main
-from runtime import RUNNER, RunError, Model, absent
+from runtime import RUNNER, RunError, Model, absent, model_file, parse_contract
 
 MODEL = "model.onnx"
 
@@ -20,12 +19,10 @@ def load(crate: Path) -> Model:
         import onnxruntime
     except (ImportError, OSError) as error:
         raise absent(error, "requirements-onnx.txt") from error
-    path = crate / MODEL
-    if not path.is_file():
-        raise RunError(RUNNER, f"{path} does not exist: --crate names the folder of a crate")
+    path = model_file(crate, MODEL)
     try:
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-        contract = json.loads(session.get_modelmeta().custom_metadata_map["contract"])
+        contract = parse_contract(session.get_modelmeta().custom_metadata_map.get("contract", ""))
     except Exception as error:  # ONNX Runtime's own exceptions share no base but this
         reason = str(error).split("\n")[0]
         raise RunError(

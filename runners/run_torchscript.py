@@ -1,13 +1,12 @@
 """Answer with a crate's model.pt, a TorchScript archive, in Python."""
 
-import json
 import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 from command import main
-from runtime import RUNNER, Array, RunError, Model, absent
+from runtime import RUNNER, Array, RunError, Model, absent, model_file, parse_contract
 
 MODEL = "model.pt"
 CONTRACT = "contract.json"  # the extra file inside it
@@ -23,15 +22,13 @@ def load(crate: Path) -> Model:
         import torch
     except (ImportError, OSError) as error:
         raise absent(error, "requirements-torchscript.txt") from error
-    path = crate / MODEL
-    if not path.is_file():
-        raise RunError(RUNNER, f"{path} does not exist: --crate names the folder of a crate")
+    path = model_file(crate, MODEL)
     extra = {CONTRACT: b""}
     try:
         with warnings.catch_warnings():  # TorchScript is deprecated and what LibTorch loads
             warnings.filterwarnings("ignore", r"`torch\.jit\.load` is deprecated")
             module = torch.jit.load(path, "cpu", extra)
-        contract = json.loads(extra[CONTRACT])
+        contract = parse_contract(extra[CONTRACT])
     except (RuntimeError, ValueError) as error:
         reason = str(error).split("\n")[0]
         raise RunError(RUNNER, f"torch {torch.__version__} refused {path}: {reason}") from error

@@ -7,9 +7,11 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import safetensors.numpy
 import torch
@@ -283,6 +285,57 @@ def test_a_glob_may_exclude_letters_as_a_shell_does(run: Runner, tmp_path: Path)
         assert [line.split()[-1] for line in done.stdout.splitlines()] == ["^.png", "b.png"]
 
 
+# Each pattern with what it finds among NAMES; Python and C++ must both find exactly this.
+NAMES = (
+    *("1.png", "2.png", "a.png", "b.png", "d].png", "^.png", "é.png", "[x.png", ".hid.png"),
+    *("sub/a.png", "sub/.hid.png"),
+)
+GLOBS = {
+    "?.png": ["1.png", "2.png", "^.png", "a.png", "b.png", "é.png"],
+    "[[:digit:]].png": ["d].png"],
+    "[^a1-9].png": ["^.png", "b.png", "é.png"],
+    "[!a1-9].png": ["^.png", "b.png", "é.png"],
+    "[b-a].png": [],
+    "[!]a]*.png": ["1.png", "2.png", "[x.png", "^.png", "b.png", "d].png", "é.png"],
+    "[*.png": ["[x.png"],
+    "*hid*": [],
+    ".*": [".hid.png"],
+    "**/a.p?g": ["sub/a.png"],
+    "sub//*.png": ["sub//a.png"],
+    "./s*/a*": ["./sub/a.png"],
+    "a.png/*": [],
+    "{a,b}.png": [],
+    "": [],
+}
+
+
+def test_a_pattern_finds_the_same_files_in_both_languages(run: Runner, tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    for name in NAMES:
+        shutil.copy(SAMPLE, tmp_path / name)
+    options = [word for pattern in GLOBS for word in ("--image", pattern)]
+
+    done = run("--json", *options, cwd=tmp_path, crate=run.crate)
+
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(row["path"], "label" in row) for row in rows] == [
+        (path, path != pattern or path in NAMES)
+        for pattern, found in GLOBS.items()
+        for path in found or [pattern]
+    ]
+
+
+def test_names_that_are_no_utf8_are_found_and_told_apart(run: Runner, tmp_path: Path) -> None:
+    names = [b"\xff.png", b"\xfe.png", b"\xe2\x82.png", "\U0001f600\x7f\n.png".encode()]
+    for name in names:
+        shutil.copy(os.fsencode(SAMPLE), os.fsencode(tmp_path) + b"/" + name)
+
+    done = run("--json", "--image", "*.png", "--image", "?.png", cwd=tmp_path, crate=run.crate)
+
+    said = [os.fsencode(json.loads(line)["path"]) for line in done.stdout.splitlines()]
+    assert said == [*sorted(names), b"\xfe.png", b"\xff.png"]
+
+
 @pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore:`torch.jit.save` is deprecated:DeprecationWarning")
 @pytest.mark.parametrize("name", ["run_torchscript.py", "run_libtorch"])
@@ -346,6 +399,116 @@ def test_a_missing_or_damaged_model_is_one_line(each: Runner, tmp_path: Path, da
 
     assert done.returncode == errors.RunnerError.exit_code
     assert re.fullmatch(r"Error: .*model\.\w+.*\n", done.stderr)
+
+
+def unusable(folder: Path) -> dict[str, tuple[Path, str]]:
+    """Return crates whose model cannot be opened, each with the line that must be said."""
+    (folder / "loop").symlink_to("loop")
+    name = folder / ("x" * 300)
+    for model in ("model.pth", "model.pt", "model.onnx"):
+        (folder / "folder" / model).mkdir(parents=True)
+    return {
+        "loop": (folder / "loop", "cannot read {}: too many levels of symbolic links"),
+        "long name": (name, "cannot read {}: file name too long"),
+        "folder": (
+            folder / "folder",
+            "{} is not a file: --crate names the folder of a crate",
+        ),
+    }
+
+
+def test_a_crate_that_cannot_be_looked_at_is_one_line(each: Runner, tmp_path: Path) -> None:
+    cases = unusable(tmp_path)
+    wanted = "model.pt" if each.command[0].endswith("run_libtorch") else None
+    by_name = {"run_eager.py": "model.pth", "run_torchscript.py": "model.pt"}
+
+    for crate, line in cases.values():
+        done = each("--selftest", crate=crate)
+        model = wanted or by_name.get(Path(each.command[-1]).name, "model.onnx")
+        assert done.stderr == f"Error: {line.format(crate / model)}\n"
+        assert done.returncode == errors.RunnerError.exit_code
+
+
+@pytest.mark.parametrize("out", [".", "/", "", "..", "x" * 300], ids=lambda out: out[:3])
+def test_answers_that_have_no_place_are_one_line(run: Runner, tmp_path: Path, out: str) -> None:
+    asked = {"image": np.zeros((1, 1, 2, 2), np.uint8)}
+    safetensors.numpy.save_file(asked, tmp_path / "in")
+
+    done = run("--tensors", tmp_path / "in", "--out", out, cwd=tmp_path, crate=run.crate)
+
+    said = "file name too long" if len(out) > 2 else "is a directory"
+    assert done.stderr == f"Error: cannot write {out or '.'}: {said}\n"
+    assert done.returncode == errors.RunnerError.exit_code
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+SPEC = json.loads(DIGITS.dump())
+BROKEN = {
+    "none": None,
+    "empty": "",
+    "no JSON": "{",
+    "no object": "[]",
+    "nested": "[" * 200_000,
+    "a number": '{"inputs":3}',
+    "no labels": json.dumps({key: SPEC[key] for key in ("inputs", "outputs")}),
+    "no axes": json.dumps(SPEC | {"inputs": [{"name": "image"}]}),
+    "no words": json.dumps(SPEC | {"labels": [1, 2]}),
+}
+
+
+def with_contract(crate: Path, text: str | None) -> None:
+    """Let model.onnx and model.pth carry another contract, or none."""
+    model = onnx.load(crate / "model.onnx")
+    del model.metadata_props[:]
+    if text is not None:
+        onnx.helper.set_model_props(model, {"contract": text})
+    onnx.save(model, crate / "model.onnx")
+    with zipfile.ZipFile(crate / "model.pth") as archive:
+        records = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(crate / "model.pth", "w") as archive:
+        for name, data in records.items():
+            if not name.endswith("contract.json"):
+                archive.writestr(name, data)
+        if text is not None:
+            archive.writestr("model/extra/contract.json", text)
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_model_with_a_malformed_contract_is_one_line(
+    sealed: Path, libtorch: Path, tmp_path: Path, name: str
+) -> None:
+    crate = Path(shutil.copytree(sealed, tmp_path / "crate"))
+    with_contract(crate, BROKEN[name])
+    said = "it carries no contract" if name in ("none", "empty") else "not a contract: "
+    runners = ("run_onnx.py", "run_eager.py") if name in ("none", "a number") else ("run_onnx.py",)
+
+    for program in runners:
+        done = Runner(program, crate, libtorch)("--image", SAMPLE)
+        assert re.fullmatch(rf"Error: .* refused \S+: {said}.*\n", done.stderr)
+        assert done.returncode == errors.RunnerError.exit_code
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"labels": ["a"]},
+        {"labels": []},
+        {"outputs": [SPEC["outputs"][0] | {"axes": ["batch", 11]}]},
+        {"outputs": [SPEC["outputs"][0] | {"dtype": "float64"}]},
+    ],
+    ids=["one label", "no labels", "axes", "dtype"],
+)
+def test_a_contract_that_the_model_does_not_keep_is_one_line(
+    sealed: Path, libtorch: Path, tmp_path: Path, changed: dict[str, object]
+) -> None:
+    crate = Path(shutil.copytree(sealed, tmp_path / "crate"))
+    with_contract(crate, json.dumps(SPEC | changed))
+
+    done = Runner("run_onnx.py", crate, libtorch)("--image", SAMPLE)
+
+    assert re.fullmatch(r"Error: .*(each label|the contract has).*\n", done.stderr)
+    assert done.returncode == errors.ContractError.exit_code
+    assert done.stdout == ""
 
 
 def test_a_closed_pipe_is_no_error(run: Runner) -> None:

@@ -1,0 +1,70 @@
+"""File names of --image: one small language of patterns, the same in Python and C++.
+
+A path that exists is taken literally. In any other pattern `*` stands for any characters,
+`?` for one, `[a-c]` for one of a set and `[!a-c]` or `[^a-c]` for one outside of it; none
+of them for `/`. A `]` that comes first in a set belongs to it, and a `[` that no `]` closes
+is itself. Names that begin with a dot are found by patterns that do. There is nothing else:
+no `**`, no braces, no escapes, no classes of characters. What a pattern finds is spelled as
+the pattern spells it. A byte that is no UTF-8 is one character. Mirrored by `names.cpp`.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+
+_SET = re.compile(r"\[(?:([!^])|(?![!^]))(\][^\]]*|[^\]]+)\]", re.S)
+_RANGE = re.compile(r"(.)-(.)|(.)", re.S)
+
+
+def expand(pattern: str) -> list[str]:
+    """Return the files that a pattern of --image names, sorted by bytes; [] if none does."""
+    if os.path.lexists(pattern):
+        return [pattern]
+    return sorted(_found("", pattern), key=os.fsencode)
+
+
+def _found(known: str, rest: str) -> Iterator[str]:
+    """Yield each path that exists, begins with `known` and goes on as the pattern `rest`."""
+    bare = rest.lstrip("/")
+    known += rest[: len(rest) - len(bare)]
+    name, slash, _ = bare.partition("/")
+    after = bare[len(name) :]
+    if not slash and not re.search(r"[*?[]", name):
+        if os.path.lexists(known + name):
+            yield known + name
+        return
+    if not re.search(r"[*?[]", name):
+        yield from _found(known + name, after)
+        return
+    matches = _matcher(name)
+    try:
+        entries = os.listdir(known or ".")
+    except OSError:
+        return  # no folder, or none that may be read: nothing there is found
+    for entry in entries:
+        if matches.fullmatch(entry) and (entry[0] != "." or name[0] == "."):
+            yield from _found(known + entry, after) if slash else [known + entry]
+
+
+def _matcher(name: str) -> "re.Pattern[str]":
+    """Return what matches the names that the pattern `name` means."""
+    words, at = [], 0
+    while at < len(name):
+        letter, found = name[at], _SET.match(name, at)
+        at = found.end() if found else at + 1
+        if found:
+            words.append(_set(found[1], found[2]))
+        else:
+            words.append({"*": ".*", "?": "."}.get(letter) or re.escape(letter))
+    return re.compile("".join(words), re.S)
+
+
+def _set(negated: str | None, members: str) -> str:
+    """Return a set as a regular expression; a range that runs backwards is empty."""
+    parts = []
+    for first, last, alone in _RANGE.findall(members):
+        if alone or first <= last:
+            parts.append(f"{re.escape(alone or first)}{'-' + re.escape(last) if last else ''}")
+    if parts:
+        return f"[{'^' if negated else ''}{''.join(parts)}]"
+    return "." if negated else r"(?!)"
