@@ -86,11 +86,12 @@ class Cache:
         try:
             with self._own():
                 self._folder(folder)
-                for path in folder.iterdir():
-                    if path.name not in files:
-                        path.unlink()
-            for file, data in files.items():
-                write_whole(folder / file, data)
+                with alone(folder.with_name(f".{version}.lock"), "keeps the same", silent):
+                    for path in folder.iterdir():
+                        if path.name not in files:
+                            path.unlink()
+                    for file, data in files.items():
+                        write_whole(folder / file, data)
         except CrateError as error:
             raise CacheError(str(error)) from error
 

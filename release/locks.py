@@ -26,7 +26,7 @@ def alone(path: Path, what: str, on_notice: Notice) -> Iterator[BinaryIO]:
     """
     told = False
     while True:
-        with path.open("a+b") as file:
+        with _opened(path) as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -53,6 +53,12 @@ def folder_alone(folder: Path, on_notice: Notice) -> Iterator[None]:
             yield
         finally:
             path.unlink(missing_ok=True)
+
+
+def _opened(path: Path) -> BinaryIO:
+    """Open a file to read and to append; never what a link points at."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+    return os.fdopen(os.open(path, flags, 0o666), "a+b")
 
 
 def _stands(path: Path, file: BinaryIO) -> bool:

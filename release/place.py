@@ -7,6 +7,9 @@
   comes last. A process killed in between leaves a crate that `sha256sum -c` refuses
   and that the same pull repairs.
 * A file that was edited, or was never ours, under a name that the crate needs: refused.
+
+A crate of some formats only is treated alike: the folder holds what was pulled last, and
+the files of formats that are no longer asked for go as those of an old version do.
 """
 
 from pathlib import Path

@@ -276,3 +276,15 @@ def test_bytes_of_a_folder_registry_are_kept_where_a_cache_is_given(crate, cache
 
     assert (cache.root / "blobs" / sha256_of(crate / "weights.bin")).exists()
     assert cache.root.stat().st_mode & 0o077 == 0
+
+
+def test_what_many_pulls_remember_at_once_is_whole(crate, gitlab, start, tmp_path):
+    publish(crate, gitlab.registry())
+    processes = [start(f"out-{number}") for number in range(4)]
+
+    said = [process.communicate()[0] for process in processes]
+
+    assert all(each.endswith("done\n") for each in said)
+    assert not any("cannot" in each for each in said)
+    (folder,) = (tmp_path / "kept").glob("versions/*/mnist-net/1.0.0")
+    assert {path.name for path in folder.iterdir()} == {MANIFEST, SUMS}

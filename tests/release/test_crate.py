@@ -47,6 +47,33 @@ def test_a_crate_holds_what_its_specification_lists(sealed: Path) -> None:
     assert all(path.is_file() for path in sealed.iterdir())
 
 
+def test_each_file_says_which_formats_need_it(drafted: Path) -> None:
+    manifest = Manifest.parse((drafted / DRAFT).read_bytes())
+    needs = {file.name: set(file.formats) for file in manifest.files}
+    python = {"onnx", "torchscript", "eager"}
+
+    assert set(manifest.formats) == {*python, "cpp"}
+    assert needs["model.pt"] == {"torchscript", "cpp"}
+    assert needs["net.py"] == needs["model.pth"] == needs["requirements-eager.txt"] == {"eager"}
+    assert needs["command.py"] == needs["images.py"] == needs["run_mnist.py"] == python
+    assert needs["images.cpp"] == needs["CMakeLists.txt"] == {"cpp"}
+    assert needs["golden.safetensors"] == needs["LICENSE"] == needs["INSTRUCTION.md"] == set()
+    for format in python:
+        started = [f.name for f in manifest.only([format]) if f.role == "runner"]
+        assert started == sorted([f"run_{format}.py", "run_mnist.py"])
+
+
+def test_sealing_keeps_what_the_formats_need(copy: Path) -> None:
+    formats = {file.name: file.formats for file in open_sealed(copy).files}
+    report = Report.parse((copy / "parity.json").read_bytes())
+
+    draft = unseal(copy)
+    seal(copy, report)
+
+    assert formats["model.onnx"] == ("onnx",)
+    assert {file.name: file.formats for file in draft.files}.items() <= formats.items()
+
+
 def test_unsealing_and_sealing_again_gives_the_same_manifest(copy: Path) -> None:
     manifest = open_sealed(copy)
     report = Report.parse((copy / "parity.json").read_bytes())

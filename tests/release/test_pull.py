@@ -414,3 +414,12 @@ def test_the_bytes_in_all_are_told_before_the_first_one(crate, shelf, out):
     manifest = Manifest.parse((crate / MANIFEST).read_bytes())
     assert told[0] == sum(file.size for file in manifest.files)
     assert told.count(told[0]) == 1
+
+
+def test_a_link_in_place_of_the_lock_is_not_followed(shelf, out, tmp_path):
+    out.with_name(".out.lock").symlink_to(tmp_path / "planted")
+
+    with pytest.raises(FolderError, match="symbolic links"):
+        pull("mnist-net@1.0.0", shelf, out)
+
+    assert not (tmp_path / "planted").exists()

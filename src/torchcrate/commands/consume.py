@@ -23,9 +23,10 @@ def doctor(crate: Path, as_json: bool) -> None:
     lines = []
     for finding in findings:
         versions = ", ".join(f"{name} {version}" for name, version in finding.found.items())
-        lines.append(f"{finding.format:11}  {'ready' if finding.ready else 'not yet'}  {versions}")
-        lines += [f"             {line}" for line in finding.missing]
-        lines += [f"             do: {finding.remedy}"] if finding.remedy else []
+        state = "ready" if finding.ready else "not yet"
+        lines.append(f"{finding.format:11}  {state:7}  {versions}".rstrip())
+        lines += [f"{'':13}{line}" for line in finding.missing]
+        lines += [f"{'':13}do: {finding.remedy}"] if finding.remedy else []
     say(as_json, findings, "\n".join(lines))
     if not any(finding.ready for finding in findings):
         raise RunnerError(f"nothing here can run {crate}: install what is listed for one of them")
