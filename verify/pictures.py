@@ -110,11 +110,15 @@ def _indices(
     """Return indices, (H, W, 1), a palette, (2 ** depth, 3), and the alpha of its first entries.
 
     A quarter of the entries each are clear and of an ink's colour; ink with alpha; ink past
-    the end of tRNS; white. Two entries are one that is clear and one that is ink.
+    the end of tRNS; white. Two entries are one that is clear and one that is ink, both black.
     """
     entries = 2**depth
     quarter = np.arange(entries) * 4 // entries
     palette = chance.integers(0, int(_DARK * 255) + 1, (entries, 3))
+    if entries == 2:
+        palette[...] = (
+            0  # two values of grey are one picture, whatever they are, unless they are equal
+        )
     palette[quarter == 0] = palette[quarter == 2] if clear else 255
     palette[quarter == 3] = 255
     alpha = np.where(quarter == 0, 0, chance.integers(100, 256, entries))[quarter < 2]

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shlex
 import shutil
 import subprocess
 import zipfile
@@ -22,10 +23,13 @@ from torchcrate.model.checkpoint import load
 from torchcrate.model.contract import DIGITS
 from torchcrate.model.net import Net
 from torchcrate.model.preprocess import Preprocess
-from torchcrate.model.samples import patterns
+from torchcrate.model.samples import DRAWINGS, patterns
 from torchcrate.model.spec import MNIST
 from torchcrate.release.crate import open_sealed, unseal
-from torchcrate.verify.judge import judge
+from torchcrate.verify.drive import programs, write_inputs
+from torchcrate.verify.judge import judge, judge_images
+from torchcrate.verify.parity import compare
+from torchcrate.verify.pictures import pictures, shown
 from torchcrate.verify.report import Report
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -132,6 +136,82 @@ def test_a_trace_that_froze_a_branch_is_caught(crate: Path) -> None:
     assert off(judged(crate)) == {"torchscript", "libtorch"}
 
 
+# One picture a damage that no other damage of the list could have moved.
+MISREADINGS = {
+    "luma": ("19595 * red", "9595 * red", "rgb8.png"),
+    "alpha": ("+ 255 * (255 - alpha) +", "+", "grey-alpha8.png"),
+    "key of 0": ('int.from_bytes(png.transparency, "big")', "0", "grey4-clear.png"),
+    "key unscaled": (
+        'table[int.from_bytes(png.transparency, "big") % len(values)]',
+        'table[table == int.from_bytes(png.transparency, "big")]',
+        "grey2-clear-adam7.png",
+    ),
+    "key of 16 bits": ("samples == key[0]", "samples >> 8 == key[0] >> 8", "grey16-clear.png"),
+}
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> dict[Path, np.ndarray]:
+    (tmp_path / "images").mkdir()
+    return shown(tmp_path / "images")
+
+
+@pytest.mark.parametrize("damage", MISREADINGS)
+def test_a_python_decoder_that_misreads_a_kind_of_png_is_caught(
+    damage: str, crate: Path, images: dict[Path, np.ndarray], libtorch: Path
+) -> None:
+    """Asked of the quickest runner: the decoder is one file for all that are in Python."""
+    right, wrong, picture = MISREADINGS[damage]
+    source = (crate / "images.py").read_text()
+    assert source.count(right) == 1
+    (crate / "images.py").write_text(source.replace(right, wrong))
+    (onnx_runner,) = (p for p in programs(crate, libtorch) if p.runtime == "onnx")
+
+    parity, failures = judge_images(onnx_runner, load(), MNIST, images)
+
+    assert not parity.passed
+    assert any(line.startswith(f"onnx at {picture}: difference ") for line in failures)
+
+
+def test_a_cpp_decoder_that_misreads_three_kinds_of_png_is_caught_in_each(
+    crate: Path, images: dict[Path, np.ndarray], libtorch: Path
+) -> None:
+    """Three damages in one program, each with a picture that the two others do not touch."""
+    source = (crate / "images.cpp").read_text()
+    for right, wrong in (
+        ("19595 * blend(red)", "9595 * blend(red)"),
+        ("c * alpha + 255 * (255 - alpha) + 127", "c * alpha + 127"),
+        ("(std::size_t{(*png.transparency)[0]} << 8 | (*png.transparency)[1]) % values", "0"),
+    ):
+        assert source.count(right) == 1
+        source = source.replace(right, wrong)
+    (crate / "images.cpp").write_text(source)
+    relinked = with_images_of(crate, libtorch)
+    (*_, cpp) = programs(crate, relinked)
+
+    _, failures = judge_images(cpp, load(), MNIST, images)
+
+    named = {line.split(":")[0].removeprefix("libtorch at ") for line in failures}
+    assert {"rgb8.png", "grey-alpha8.png", "grey4-clear.png"} <= named
+    assert not named & {"grey4.png", "grey8-adam7.png", *(path.name for path in DRAWINGS.iterdir())}
+
+
+def with_images_of(crate: Path, libtorch: Path) -> Path:
+    """Return the C++ program with `images.cpp` of `crate`, linked as CMake linked `libtorch`.
+
+    The rest is not compiled again, as that takes a minute.
+    """
+    made, program = crate / "images.o", crate / "run_libtorch"
+    compile_it = ["c++", "-std=c++17", "-O1", "-c", crate / "images.cpp", "-o", made]
+    subprocess.run(compile_it, check=True)
+    build = libtorch.parent / "source" / "build"
+    words = shlex.split((build / "CMakeFiles" / "run_libtorch.dir" / "link.txt").read_text())
+    words[words.index("-o") + 1] = str(program)
+    words.insert(words.index("libcrate.a"), str(made))  # found there first, not in the library
+    subprocess.run(words, cwd=build, check=True)
+    return program
+
+
 def test_verify_says_what_is_off_and_publish_then_refuses(
     crate: Path, tmp_path: Path, torchcrate: Run
 ) -> None:
@@ -164,6 +244,7 @@ def test_the_seal_holds_every_file_and_figure(sealed: Path) -> None:
         assert entry.passed
         assert entry.maximum is not None
         assert entry.maximum <= entry.limit
+        assert entry.way == "tensors" or entry.inputs == 10 + len(pictures())
 
 
 def test_all_ten_thousand_test_images_agree_in_all_four_programs(
@@ -182,9 +263,6 @@ def test_all_ten_thousand_test_images_agree_in_all_four_programs(
 
 def test_other_threads_and_batches_stay_within_the_limit(crate: Path, libtorch: Path) -> None:
     """Where batch and threads are not the reference's, torch's own answers differ a little."""
-    from torchcrate.verify.drive import programs, write_inputs
-    from torchcrate.verify.parity import compare
-
     images = patterns(64, 57, 91)["strokes"]
     with torch.inference_mode():
         want = {str(i): load()(torch.from_numpy(images[i : i + 1])).numpy() for i in range(64)}
