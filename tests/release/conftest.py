@@ -7,6 +7,8 @@ import random
 import select
 import subprocess
 import sys
+import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -132,8 +134,14 @@ class Gitlab:
         url = f"http://127.0.0.1:{self.port}/_control/{what}"
         data = None if body is None else json.dumps(body).encode()
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(urllib.request.Request(url, data=data), timeout=10) as answer:
-            return json.load(answer)
+        for pause in (0.1, 0.2, 0.5, 1, 2, 5, 0):
+            try:
+                with opener.open(urllib.request.Request(url, data=data), timeout=10) as answer:
+                    return json.load(answer)
+            except urllib.error.URLError:  # a fault of its own: nobody listens for a moment
+                if not pause:
+                    raise
+                time.sleep(pause)
 
 
 def start_gitlab(folder: Path, *arguments: str) -> tuple[subprocess.Popen[str], int]:
