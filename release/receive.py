@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Callable
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 from torchcrate.errors import CrateError, RegistryError
 from torchcrate.export.artifact import Artifact
@@ -52,27 +52,28 @@ class Buffer:
 class Spool:
     """A `Sink` in an open file that nobody else sees, to be sent on from there."""
 
-    def __init__(self, name: str, file: BinaryIO) -> None:
+    def __init__(self, name: str, file: IO[bytes]) -> None:
         self._name = name
         self._file = file
-        self.received = 0
+        self.restart()
 
     def write(self, chunk: bytes) -> None:
         """Append `chunk`."""
         self._file.write(chunk)
+        self._digest.update(chunk)
         self.received += len(chunk)
 
     def restart(self) -> None:
         """Forget what was received."""
         self._file.seek(0)
         self._file.truncate()
+        self._digest = hashlib.sha256()
         self.received = 0
 
     def upload(self) -> Upload:
         """Return what came, on its way to a registry; good until `close`."""
-        self._file.seek(0)
-        digest = hashlib.file_digest(self._file, "sha256").hexdigest()
-        return Upload(self._name, self.received, digest, self._again)
+        self._file.flush()
+        return Upload(self._name, self.received, self._digest.hexdigest(), self._again)
 
     def _again(self) -> BinaryIO:
         file = os.fdopen(os.dup(self._file.fileno()), "rb")
