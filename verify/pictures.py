@@ -44,7 +44,7 @@ def shown(folder: Path) -> dict[Path, Pixels]:
 def pictures() -> tuple[Png, ...]:
     """Return a picture of each of KINDS, plain and interlaced; the same ones in every call."""
     digits = [grey[0, 0].astype(int) for grey in drawings().values() if grey.size < _SMALL]
-    drawn = []
+    drawn: list[Png] = []
     for number, (colour, depth, clear) in enumerate(KINDS):
         for interlaced in (False, True):
             digit = digits[len(drawn) % len(digits)]
@@ -116,9 +116,7 @@ def _indices(
     quarter = np.arange(entries) * 4 // entries
     palette = chance.integers(0, int(_DARK * 255) + 1, (entries, 3))
     if entries == 2:
-        palette[...] = (
-            0  # two values of grey are one picture, whatever they are, unless they are equal
-        )
+        palette[...] = 0  # of two greys the network sees only that they differ
     palette[quarter == 0] = palette[quarter == 2] if clear else 255
     palette[quarter == 3] = 255
     alpha = np.where(quarter == 0, 0, chance.integers(100, 256, entries))[quarter < 2]

@@ -60,7 +60,7 @@ class Png:
         colours, alpha = self._eight_bits()
         over_white = (colours * alpha + 255 * (255 - alpha) + 127) // 255
         red, green, blue = np.broadcast_to(over_white, (*colours.shape[:2], 3)).transpose(2, 0, 1)
-        luma = (19595 * red + 38470 * green + 7471 * blue + 32768) >> 16
+        luma: Samples = (19595 * red + 38470 * green + 7471 * blue + 32768) >> 16
         return luma.astype(np.uint8)[None, None]
 
     def _eight_bits(self) -> tuple[Samples, Samples]:
