@@ -1,7 +1,7 @@
 """A sealed crate becomes a version in a registry: whole, once, and never changed after."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -60,6 +60,7 @@ def publish(
     on_notice: Notice = silent,
     *,
     signer: Signer | None = None,
+    on_total: Callable[[int], None] = silent,
 ) -> Published:
     """Publish the sealed crate at `crate`; the same content again is a success.
 
@@ -72,6 +73,7 @@ def publish(
         on_progress: Called while files are sent.
         on_notice: Called with one line if the contract could not be compared.
         signer: Signs the manifest; None publishes unsigned.
+        on_total: Called with the bytes of all files to send before the first one goes.
 
     Raises:
         ContractError: If the crate is not sealed, or changed since, or its contract
@@ -82,7 +84,8 @@ def publish(
         TrustError: If it is published already, and not signed with the key of `signer`.
         Interrupted: If Ctrl-C ends it; says what stands.
     """
-    publisher = _Publisher(crate, open_sealed(crate), registry, on_progress, on_notice, signer)
+    publisher = _Publisher(crate, open_sealed(crate), registry, signer)
+    publisher.tell(on_progress, on_total, on_notice)
     try:
         return publisher.publish()
     except KeyboardInterrupt as stop:
@@ -93,26 +96,25 @@ class _Publisher:
     """One run: what it has, and what it has sent so far."""
 
     def __init__(
-        self,
-        crate: Path,
-        manifest: Manifest,
-        registry: Registry,
-        on_progress: Progress,
-        on_notice: Notice,
-        signer: Signer | None,
+        self, crate: Path, manifest: Manifest, registry: Registry, signer: Signer | None
     ) -> None:
-        self._on_notice = on_notice
-        self._signer = signer
         self._ours = manifest
         self._registry = registry
-        self._on_progress = on_progress
+        self._signer = signer
         self._what = f"{manifest.name} {manifest.version}"
-        self._files = {
-            file.name: Upload.of_file(crate / file.name, file) for file in manifest.files
-        }
+        self._files = {f.name: Upload.of_file(crate / f.name, f) for f in manifest.files}
         self._sent: list[Upload] = []
         self._kept: tuple[str, ...] = ()
         self._seen = False
+        self.tell(silent, silent, silent)
+
+    def tell(
+        self, on_progress: Progress, on_total: Callable[[int], None], on_notice: Notice
+    ) -> None:
+        """Say whom to tell while it goes on; see `publish`."""
+        self._on_progress = on_progress
+        self._on_total = on_total
+        self._on_notice = on_notice
 
     def publish(self) -> Published:
         """Bring the version to where it stands whole, whoever releases it."""
@@ -164,10 +166,11 @@ class _Publisher:
                 manifest = adopt(self._ours, held, self._registry)
                 uploads = [*self._uploads(manifest), *self._signature(manifest, held)]
                 self._kept = tuple(each.name for each in uploads if held[each.name] == each.sha256)
-                for upload in uploads:
-                    if upload.name not in self._kept:
-                        self._add(draft, upload)
                 last = Upload.of_bytes(MANIFEST, manifest.dump())
+                missing = [each for each in uploads if each.name not in self._kept]
+                self._on_total(sum(each.size for each in (*missing, last)))
+                for upload in missing:
+                    self._add(draft, upload)
                 self._seen = True  # perhaps, from now on
                 draft.release(last)
                 self._sent.append(last)

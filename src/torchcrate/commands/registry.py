@@ -43,8 +43,8 @@ def publish(
 
     password = os.environ.get("TORCHCRATE_SIGN_PASSWORD")
     signer = Signer.from_file(sign_key, password) if sign_key else None
-    with opened(address, allow_http, rehearse=dry_run) as registry, transfer() as (moved, _):
-        done = published(crate, registry, moved, notice, signer=signer)
+    with opened(address, allow_http, rehearse=dry_run) as registry, transfer() as (moved, total):
+        done = published(crate, registry, moved, notice, signer=signer, on_total=total)
     what = "would be published" if dry_run else "published"
     if done.already_there:
         what = "is already there, the same content"
