@@ -48,6 +48,7 @@ lint: ## ruff, clang-format and mypy, as CI runs them
 	$(BIN)/clang-format --dry-run --Werror cpp_demo/*.cpp cpp_demo/*.h
 	rm -rf build/types build/lib build/bdist.*
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --target build/types .
+	rm -rf torchcrate.egg-info # setuptools leaves it behind
 	MYPYPATH=build/types $(BIN)/mypy -p torchcrate
 	rm -rf build/types/* # and the runners, as they lie in a crate
 	cp runners/*.py model/net.py model/preprocess.py build/types

@@ -147,7 +147,7 @@ def test_a_client_gets_the_extras_that_its_job_needs_and_no_others(machine_witho
     machine = machine_without()
     (machine.folder / "VERSION").write_text("1.0.0")
     (machine.folder / "pyproject.toml").write_text("")
-    machine.has_script("a-pip", 'echo "$*" >>pip-calls')
+    machine.has_script("a-pip", 'echo "$*" >>pip-calls; mkdir torchcrate.egg-info')
     put = 'mkdir -p .venv/bin && cp "$(command -v a-pip)" .venv/bin/pip && cp "$0" .venv/bin/python'
     machine.has_script("a-python", f'if [[ $* == *"-m venv"* ]]; then {put}; fi')
 
@@ -155,6 +155,7 @@ def test_a_client_gets_the_extras_that_its_job_needs_and_no_others(machine_witho
 
     assert done.returncode == 0, done.stderr
     assert (machine.folder / "pip-calls").read_text() == f"{asked}\n"
+    assert not (machine.folder / "torchcrate.egg-info").exists()  # as setuptools leaves it
 
 
 def test_a_python_that_is_too_old_is_one_line(machine_without):
