@@ -541,6 +541,60 @@ def test_the_front_door_takes_the_runtime_that_is_forced(
     assert done.stdout.startswith("Image is a 7"), done.stderr
 
 
+@pytest.mark.parametrize(
+    ("hidden", "model", "said"),
+    [
+        ([], "model.onnx", "Image is a 7"),
+        (["onnxruntime"], "model.pt", "Image is a 7"),
+        (["onnxruntime", "torch"], "model.pth", "torch is not installed"),
+    ],
+    ids=["all", "no ONNX Runtime", "none"],
+)
+def test_the_front_door_prefers_onnx_then_torchscript_and_falls_back_on_eager(
+    sealed: Path, tmp_path: Path, hidden: list[str], model: str, said: str
+) -> None:
+    """Packages are hidden by a path that lacks them, the choice is seen by the model it needs."""
+    crate = Path(shutil.copytree(sealed, tmp_path / "crate"))
+    for other in {"model.onnx", "model.pt", "model.pth"} - {model}:
+        (crate / other).unlink()
+    installed = Path(np.__file__).parents[1]
+    for entry in installed.iterdir():
+        if entry.name not in hidden:
+            (tmp_path / entry.name).symlink_to(entry)
+
+    done = subprocess.run(
+        [sys.executable, "-S", crate / "run_mnist.py", "--image", SAMPLE],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert said in done.stdout + done.stderr
+    if model == "model.pth":
+        assert done.stderr.endswith("pip install -r requirements-eager.txt\n")
+
+
+def test_a_forced_runtime_that_is_not_installed_is_not_replaced_by_another(
+    sealed: Path, tmp_path: Path
+) -> None:
+    for entry in Path(np.__file__).parents[1].iterdir():
+        if entry.name != "torch":
+            (tmp_path / entry.name).symlink_to(entry)
+    command = [sys.executable, "-S", sealed / "run_mnist.py", "--runtime", "torchscript"]
+
+    done = subprocess.run(
+        [*command, "--image", SAMPLE],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == errors.RunnerError.exit_code
+    assert "torch is not installed" in done.stderr
+
+
 def test_exit_codes_are_those_of_the_errors(sealed: Path) -> None:
     source = (sealed / "runtime.py").read_text()
     match = re.search(r"^IMAGE, USAGE, CONTRACT, PARITY, RUNNER = ([\d, ]+)$", source, re.M)
