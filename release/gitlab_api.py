@@ -129,11 +129,12 @@ class Packages:
         query = {**_query(name, version, ""), "page": "1"}
         self._transport.announce("GET", f"{self.project}/packages", query)
 
-    def announce_copies(self, name: str, version: str) -> None:
+    def announce_copies(self, name: str, version: str, names: Iterable[str]) -> None:
         """Show the requests of `copies`, without making them."""
         self.announce_listing(name, version)
         if self._kind == "DEPLOY-TOKEN":
-            self._transport.announce("HEAD", self.url(name, version, "EVERY-FILE"))
+            for file in names:
+                self._transport.announce("HEAD", self.url(name, version, file))
             return
         url = f"{self.project}/packages/ID/package_files"
         self._transport.announce("GET", url, {**_OLDEST_FIRST, "page": "1"})
@@ -155,7 +156,7 @@ class Packages:
             row
             for row in rows
             if row.get("name") == name
-            and row.get("status") in wanted
+            and str(row.get("status")) in wanted
             and version in ("", row.get("version"))
         ]
 

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from torchcrate.errors import RegistryError
 from torchcrate.release.gitlab_api import Packages
-from torchcrate.release.manifest import LARGEST, MANIFEST
+from torchcrate.release.manifest import LARGEST, MANIFEST, YANKED
 from torchcrate.release.receive import Buffer
 from torchcrate.release.registry import DuplicateError, Progress, TakenError, Upload
 from torchcrate.release.retry import PassingError
@@ -43,6 +43,7 @@ class GitLabDraft:
         self._on_progress = on_progress
         self._listed = mend
         self._stands: bool | None = mend or None
+        self._names: list[str] = []
 
     def held(self, file: str) -> str | None:
         """Return the sha256 of what an earlier run left under this name, or None."""
@@ -149,9 +150,13 @@ class GitLabDraft:
         done = 0
         self._on_progress(upload.name, done, upload.size)
         while piece := file.read(_PIECE):
-            yield piece
             done += len(piece)
+            if done > upload.size:
+                break
+            yield piece
             self._on_progress(upload.name, done, upload.size)
+        if done != upload.size:
+            raise RegistryError(f"{upload.name} changed while it was published: verify it again")
 
     def _arrived(self, upload: Upload, status: str) -> bool:
         """Return whether an earlier try was carried out after all."""
@@ -171,7 +176,8 @@ class GitLabDraft:
         hints = {
             400: "check the name and the version",
             401: "check that the token is set, valid, and still in its job",
-            403: "the token needs the role Developer and the scope api",
+            403: "the token needs the role Developer and the scope api, a deploy token the scope "
+            "write_package_registry",
             413: f"{upload.name} is larger than a proxy before GitLab lets pass",
         }
         hint = hints.get(error.status)
@@ -192,12 +198,17 @@ class RehearsedDraft(GitLabDraft):
             url = self._packages.url(self._name, self._version, MANIFEST)
             self._transport.announce("HEAD", url)
 
+    def held(self, file: str) -> str | None:
+        """Return what a draft that is no rehearsal holds, and keep the name."""
+        self._names.append(file)
+        return super().held(file)
+
     def release(self, manifest: Upload) -> None:
         """Show the last look, the manifest's upload and the reading of every hash."""
         if not self._listed:
             self._packages.announce_listing(self._name, self._version)
         self._show(manifest, "default")
-        self._packages.announce_copies(self._name, self._version)
+        self._packages.announce_copies(self._name, self._version, [*self._names, YANKED])
 
     def _show(self, upload: Upload, status: str) -> None:
         url = self._packages.url(self._name, self._version, upload.name)

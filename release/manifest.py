@@ -20,6 +20,7 @@ SUMS = "SHA256SUMS"
 PARITY = "parity.json"
 SIGNATURE = "manifest.sig"  # over the manifest's bytes; neither it nor the sums list it
 YANKED = "yanked.json"  # the one file that may be added to a published version
+_LARGEST_FILE = 2**50  # bytes of one file; no registry takes as much
 LARGEST = 16 * 2**20  # bytes of a manifest or a report; a thousand files need a fifth of one
 SCHEMA = "1.0"
 
@@ -125,7 +126,7 @@ class Manifest:
         for file in self.files:
             if not _FILE.fullmatch(file.name) or file.name in _RESERVED:
                 raise ContractError(f"{MANIFEST} lists {file.name[:99]!r}, which no crate may hold")
-            if not _SHA256.fullmatch(file.sha256) or file.size < 0:
+            if not _SHA256.fullmatch(file.sha256) or not 0 <= file.size <= _LARGEST_FILE:
                 raise ContractError(f"{MANIFEST} has no true size or sha256 for {file.name}")
         if names != sorted(set(names)):
             raise ContractError(f"{MANIFEST} lists a file twice, or not in order")

@@ -88,8 +88,8 @@ def _again(
 
     def pause(state: "tenacity.RetryCallState") -> float:
         after = _failure(state).after
-        if after is not None:
-            return min(max(after, 0.0), patience.longest)
+        if after is not None and after > 0:  # "at once" is what the first try was
+            return min(after, patience.longest)
         return doubling(state)
 
     def tell(state: "tenacity.RetryCallState") -> None:
@@ -116,7 +116,7 @@ def seconds_after(value: str | None) -> float | None:
     """Return the seconds that a `Retry-After` header asks for, given as number or date."""
     if value is None:
         return None
-    if value.strip().isdigit():
+    if value.strip().isascii() and value.strip().isdecimal():
         return float(value)
     try:
         return email.utils.parsedate_to_datetime(value).timestamp() - time.time()

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, TypeVar
 
 import httpx
 
-from torchcrate.errors import RegistryError
+from torchcrate.errors import RegistryError, UsageError
 from torchcrate.release.registry import NotFoundError, Notice, silent
 from torchcrate.release.retry import PassingError, Patience, persist, seconds_after
 
@@ -58,7 +58,7 @@ class Answer:
         """
         try:
             return json.loads(self.body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise PassingError(
                 f"{url} answered {self.status} with something that is not JSON"
             ) from error
@@ -80,13 +80,20 @@ class Transport:
         self._patience = patience
         self._on_notice = on_notice
         self._on_request = on_request
-        self._client = httpx.Client(
-            follow_redirects=False,
-            timeout=httpx.Timeout(patience.silence, connect=patience.connect),
-            # A proxy of the environment can reach other hosts, never this machine.
-            trust_env=not is_loopback(base),
-            headers={"User-Agent": "torchcrate", "Accept-Encoding": "identity"},
-        )
+        try:
+            self._client = httpx.Client(
+                follow_redirects=False,
+                timeout=httpx.Timeout(patience.silence, connect=patience.connect),
+                # A proxy of the environment can reach other hosts, never this machine.
+                trust_env=not is_loopback(base),
+                headers={"User-Agent": "torchcrate", "Accept-Encoding": "identity"},
+            )
+        except (ImportError, ValueError, OSError, httpx.InvalidURL) as error:
+            # A kind of proxy that needs another package, or certificates that are not there.
+            raise UsageError(
+                "the environment's proxy or certificates cannot be used "
+                f"({str(error).lower()}): correct https_proxy, all_proxy or SSL_CERT_FILE"
+            ) from error
 
     def close(self) -> None:
         """Close the connections."""
@@ -163,7 +170,7 @@ class Transport:
                 )
                 response = self._client.send(request, stream=True)
                 try:
-                    if not response.is_redirect:
+                    if not response.has_redirect_location:
                         self._judge(response)
                         yield response
                         return
@@ -188,10 +195,11 @@ class Transport:
         return {self._credential.header: self._credential.token}
 
     def _next(self, response: httpx.Response, target: httpx.URL) -> httpx.URL:
-        """Return where a redirect leads; never from https to http on another machine."""
+        """Return where a redirect leads; never from https to http."""
         following = target.join(response.headers["Location"])
-        plain = following.scheme != "https" and not is_loopback(str(following))
-        if following.scheme not in ("http", "https") or (plain and target.scheme == "https"):
+        if following.scheme not in ("http", "https") or (
+            following.scheme == "http" and target.scheme == "https"
+        ):
             raise RegistryError(f"{_plain(target)} redirects to {_plain(following)}, not to https")
         return following
 
@@ -229,7 +237,7 @@ class Transport:
             return " with a web page, not an answer of GitLab's"
         try:
             found = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             found = text
         if isinstance(found, dict):
             found = found.get("message") or found.get("error") or ""

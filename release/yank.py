@@ -48,7 +48,7 @@ class Yank:
         """Read what `dump` wrote; a mark that is damaged is a mark all the same."""
         try:
             mark = msgspec.json.decode(data, type=cls)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return UNREADABLE
         return mark if mark.reason is not None and mark.date is not None else UNREADABLE
 

@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl, urlsplit
 import httpx
 import pytest
 
-from torchcrate.errors import ContractError, ParityError, RegistryError
+from torchcrate.errors import ContractError, FolderError, ParityError, RegistryError
 from torchcrate.release.folder import FolderRegistry
 from torchcrate.release.manifest import MANIFEST, SUMS
 from torchcrate.release.publish import publish
@@ -186,3 +186,34 @@ def test_a_rehearsal_of_a_folder_writes_nothing(crate, tmp_path):
     assert not (tmp_path / "shelf").exists()
     assert len(lines) == len(list(crate.iterdir())) + 1
     assert lines[-1].startswith("show ")
+
+
+def test_a_rehearsal_with_a_deploy_token_shows_as_many_requests(crate, gitlab):
+    lines = []
+
+    publish(crate, gitlab.registry("gldt-write", "DEPLOY-TOKEN", rehearse=lines.append))
+
+    before = len(gitlab.log())
+    publish(crate, gitlab.registry("gldt-write", "DEPLOY-TOKEN"))
+    asked = [(each["method"], each["path"], each["query"]) for each in gitlab.log()[before:]]
+    assert sorted(map(str, map(shown_request, lines))) == sorted(map(str, asked))
+
+
+@pytest.mark.parametrize("change", ["gone", "longer", "shorter"])
+@pytest.mark.parametrize("kind", ["folder", "gitlab"])
+def test_a_file_that_changes_while_it_is_published_is_one_line(
+    crate, gitlab, tmp_path, change, kind
+):
+    registry = gitlab.registry() if kind == "gitlab" else FolderRegistry(tmp_path / "shelf")
+    path = crate / "model.pt"
+    data = {"longer": path.read_bytes() + b"x", "shorter": path.read_bytes()[:-1]}
+
+    def progress(file, done, total):
+        if file == "CMakeLists.txt" and done == total:
+            path.write_bytes(data[change]) if change in data else path.unlink()
+
+    with pytest.raises((RegistryError, FolderError), match=r"model\.pt") as caught:
+        publish(crate, registry, progress)
+
+    assert "\n" not in str(caught.value)
+    assert registry.versions("mnist-net") == ()

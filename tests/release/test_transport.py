@@ -3,13 +3,18 @@
 import email.utils
 import threading
 import time
+from contextlib import closing, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from torchcrate.errors import RegistryError
+from torchcrate.errors import RegistryError, UsageError
+from torchcrate.release.gitlab import GitLabRegistry
+from torchcrate.release.receive import receive_manifest
 from torchcrate.release.retry import PassingError, Patience, persist, seconds_after
+from torchcrate.release.settings import Settings
 from torchcrate.release.transport import Credential, Transport
+from torchcrate.release.yank import mark_of
 
 SECRET = "glpat-very-secret"
 
@@ -208,3 +213,52 @@ def test_the_reason_of_a_refusal_is_one_short_line(serve, transport, headers, bo
         transport(here).ask("GET", f"{here}/file")
 
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("https_proxy", "socks5://proxy.example:1"),
+        ("https_proxy", "foo://proxy.example"),
+        ("https_proxy", "http://[::1"),
+        ("SSL_CERT_FILE", "/nonexistent"),
+    ],
+)
+def test_an_environment_that_cannot_be_used_is_one_line(monkeypatch, variable, value):
+    monkeypatch.setenv(variable, value)
+
+    with pytest.raises(UsageError, match="proxy or certificates") as caught:
+        Transport("https://git.example/api/v4/projects/1", None, Patience(), print)
+
+    assert "\n" not in str(caught.value)
+
+
+DEEP = b"[" * 60_000
+ANSWERS = {
+    "nested without end": (200, (), DEEP),
+    "a refusal nested without end": (400, (), DEEP),
+    "not modified": (304, (), b""),
+    "moved nowhere": (302, (), b""),
+    "a status that is a list": (200, (), b'[{"name": "x", "version": "1.0.0", "status": []}]'),
+    "rows that are none": (200, (), b"[1, null]"),
+    "a name that is a number": (200, (), b'[{"name": 1, "version": 2, "status": "default"}]'),
+    "an odd Retry-After": (429, (("Retry-After", "²".encode().decode("latin-1")),), b""),
+    "a page that is none": (200, (("X-Next-Page", "x" * 99),), b"[]"),
+    "text that is no text": (200, (), b"\xff\xfe"),
+}
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_a_hostile_answer_is_refused_or_is_nothing(serve, answer):
+    base, _ = serve(*ANSWERS[answer])
+    hasty = Patience(tries=2, total=5, first=0.01, longest=0.02)
+
+    with closing(GitLabRegistry(Settings(f"{base}/api/v4/projects/1", None, hasty))) as registry:
+        for ask in (
+            lambda: registry.versions("x"),
+            lambda: registry.copies("x", "1.0.0", ("a",)),
+            lambda: receive_manifest(registry, "x", "1.0.0"),
+            lambda: mark_of(registry, "x", "1.0.0"),
+        ):
+            with suppress(RegistryError):
+                ask()
