@@ -72,7 +72,7 @@ def _own_project(env: Mapping[str, str]) -> str:
     if missing:
         raise UsageError(
             f"no registry is named and {' and '.join(missing)} not set, so this is no GitLab "
-            "job: name a folder or a GitLab project URL"
+            "job: name a folder or a GitLab project URL, also in TORCHCRATE_REGISTRY"
         )
     project = quote(env["CI_PROJECT_ID"], safe="%")
     return _checked(f"{env['CI_API_V4_URL'].rstrip('/')}/projects/{project}")

@@ -136,6 +136,16 @@ def test_the_light_installation_works_and_is_as_small_as_the_readme_says(light: 
     assert size / 1e6 == pytest.approx(float(said[1]), rel=0.1)
 
 
+@pytest.mark.parametrize("command", ["export", "verify", "train", "demo"])
+def test_without_the_extra_making_a_crate_is_one_line(light: Path, command: str) -> None:
+    done = run(light / "torchcrate", command)
+
+    assert done.returncode == 6
+    assert re.fullmatch(
+        r"Error: a package is missing, \w+: pip install 'torchcrate\[\w+\]'\n", done.stderr
+    )
+
+
 def test_without_a_runtime_a_pull_works_and_says_what_to_install(
     light: Path, drafted: Path, tmp_path: Path
 ) -> None:

@@ -6,7 +6,15 @@ from typing import Any
 
 import click
 
-from torchcrate.commands.options import FILE, FOLDER, SEED, as_json, crate_argument, data_dir_option
+from torchcrate.commands.options import (
+    FILE,
+    FOLDER,
+    SEED,
+    as_json,
+    crate_argument,
+    data_dir_option,
+    needing,
+)
 from torchcrate.commands.show import bar, say, words
 
 
@@ -28,7 +36,8 @@ def train(data_dir: Path | None, out: Path, **chosen: Any) -> None:
 
     Example: torchcrate train --data-dir data --out build/net.pth
     """
-    from torchcrate.model import train as training
+    with needing("train"):
+        from torchcrate.model import train as training
 
     numbers = {name: value for name, value in chosen.items() if value is not None}
     settings = training.Settings(**numbers)
@@ -58,7 +67,8 @@ def export(
 
     Example: torchcrate export --out build/crate
     """
-    from torchcrate import road
+    with needing("export"):
+        from torchcrate import road
     from torchcrate.model.spec import MNIST
     from torchcrate.release import origin
     from torchcrate.release.trust.provenance import Origin
@@ -85,7 +95,8 @@ def verify(crate: Path, data_dir: Path | None, build_dir: Path, as_json: bool) -
 
     Example: torchcrate verify build/crate
     """
-    from torchcrate import road
+    with needing("export"):
+        from torchcrate import road
     from torchcrate.model.spec import MNIST
 
     manifest = road.verify(MNIST, crate, build_dir, data_dir, words("verify"))
@@ -99,7 +110,8 @@ def demo(data_dir: Path | None) -> None:
 
     Example: torchcrate demo
     """
-    from torchcrate import road
+    with needing("export"):
+        from torchcrate import road
     from torchcrate.model.spec import MNIST
     from torchcrate.release import origin
     from torchcrate.release.trust.provenance import Origin

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from torchcrate.commands.show import notice
+from torchcrate.errors import RunnerError
 
 if TYPE_CHECKING:
     from torchcrate.release.cache import Cache
@@ -53,6 +54,8 @@ def registry_options(flag: str) -> Callable[[Any], Any]:
         flag,
         "address",
         metavar="REGISTRY",
+        envvar="TORCHCRATE_REGISTRY",
+        show_envvar=True,
         help="A folder, or the URL of a GitLab project; in a GitLab job its own project.",
     )
     http = click.option(
@@ -99,3 +102,18 @@ def opened(
         rehearse=notice if rehearse else None,
     ) as registry:
         yield registry
+
+
+@contextmanager
+def needing(extra: str) -> Iterator[None]:
+    """Turn imports that fail for lack of an extra into one line.
+
+    Raises:
+        RunnerError: If a package is missing; says what to install.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise RunnerError(
+            f"a package is missing, {error.name}: pip install 'torchcrate[{extra}]'"
+        ) from error
