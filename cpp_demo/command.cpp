@@ -59,7 +59,7 @@ void refuse(const std::string& path, const std::string& reason, bool json) {
 void answer(ScriptModel& model, std::vector<Waiting>& batch, bool json) {
   if (batch.empty()) return;
   const auto count = static_cast<std::int64_t>(batch.size());
-  Tensor stack{model.contract().inputs[0].dtype,
+  Tensor stack{"uint8",
                {count, 1, static_cast<std::int64_t>(batch[0].grey.height),
                 static_cast<std::int64_t>(batch[0].grey.width)},
                {}};

@@ -48,15 +48,22 @@ def _found(known: str, rest: str) -> Iterator[str]:
 
 def _matcher(name: str) -> "re.Pattern[str]":
     """Return what matches the names that the pattern `name` means."""
-    words, at = [], 0
+    parts, at = [""], 0  # what stands between the `*`
     while at < len(name):
         letter, found = name[at], _SET.match(name, at)
         at = found.end() if found else at + 1
         if found:
-            words.append(_set(found[1], found[2]))
+            parts[-1] += _set(found[1], found[2])
+        elif letter == "*":
+            parts.append("")
         else:
-            words.append({"*": ".*", "?": "."}.get(letter) or re.escape(letter))
-    return re.compile("".join(words), re.S)
+            parts[-1] += "." if letter == "?" else re.escape(letter)
+    if len(parts) == 1:
+        return re.compile(parts[0], re.S)
+    first, *middle, last = parts
+    # A look ahead is not taken back once it holds: many `*` take little longer than one.
+    once = "".join(f"(?=(?P<_{i}>.*?{part}))(?P=_{i})" for i, part in enumerate(middle))
+    return re.compile(f"{first}{once}.*{last}", re.S)
 
 
 def _set(negated: str | None, members: str) -> str:

@@ -4,6 +4,7 @@ import json
 import subprocess
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -176,8 +177,18 @@ def test_a_lost_golden_tensor_is_named(
         Contract((IMAGE,), (SUM, SCORES), ("a", "b", "c")).dump(),
         Contract((IMAGE, IMAGE), (SCORES, SUM), ("a", "b", "c")).dump(),
         Contract((IMAGE,), (SCORES, SUM), ("a", "b")).dump(),
+        Contract((replace(IMAGE, dtype="int16"),), (SCORES, SUM), ("a", "b", "c")).dump(),
     ],
-    ids=["none", "empty", "no-inputs", "one-output", "swapped", "two-inputs", "two-labels"],
+    ids=[
+        "none",
+        "empty",
+        "no-inputs",
+        "one-output",
+        "swapped",
+        "two-inputs",
+        "two-labels",
+        "int16",
+    ],
 )
 @pytest.mark.usefixtures("golden")
 def test_a_contract_that_the_model_does_not_keep_is_refused(
