@@ -89,7 +89,7 @@ def test_a_wrong_answer_is_a_parity_error(take) -> None:
     tensors[next(name for name in tensors if name.endswith("log_probs"))][0, 0] += 1
     safetensors.numpy.save_file(tensors, golden, metadata)
 
-    with pytest.raises(ParityError, match=r"run_mnist\.py in .*selftest failed: 36 vectors"):
+    with pytest.raises(ParityError, match=r"run_mnist\.py in .*selftest failed: \d+ vectors"):
         selftest(out, manifest)
 
 
