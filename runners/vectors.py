@@ -115,6 +115,8 @@ def _names(key: str, name: str) -> bool:
 
 def _read_tensors(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
     try:
+        with open(path, "rb"):
+            pass  # the system's own words on why not, as in C++; safetensors has others
         with safetensors.safe_open(path, framework="numpy") as file:
             names = file.keys()  # it is no dict: iterating over it fails
             return {key: file.get_tensor(key) for key in names}, file.metadata() or {}
