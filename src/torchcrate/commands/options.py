@@ -91,11 +91,20 @@ def opened(
     """Give the registry that `registry_options` named, with each retry as a visible line."""
     from torchcrate.release.registry import open_registry
 
+    over = False
+
+    def told(line: str) -> None:
+        if not over:  # a thread that was not waited for, say after Ctrl-C, has nobody to tell
+            notice(line)
+
     with open_registry(
         address,
         os.environ,
         allow_http=allow_http,
-        on_notice=notice,
-        rehearse=notice if rehearse else None,
+        on_notice=told,
+        rehearse=told if rehearse else None,
     ) as registry:
-        yield registry
+        try:
+            yield registry
+        finally:
+            over = True
