@@ -17,6 +17,7 @@ import semver
 
 from torchcrate.errors import RegistryError, UsageError
 from torchcrate.export.artifact import Artifact
+from torchcrate.files import reading
 from torchcrate.release.manifest import check_name, check_version
 
 LATEST = "latest"
@@ -77,7 +78,12 @@ class Upload:
     @classmethod
     def of_file(cls, path: Path, file: Artifact) -> "Upload":
         """Take the file at `path`, which the manifest states as `file`."""
-        return cls(file.name, file.size, file.sha256, lambda: path.open("rb"))
+
+        def opened() -> BinaryIO:
+            with reading(path):
+                return path.open("rb")
+
+        return cls(file.name, file.size, file.sha256, opened)
 
     @classmethod
     def of_bytes(cls, name: str, data: bytes) -> "Upload":
