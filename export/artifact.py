@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from torchcrate.files import reading
+
 Kind = Literal["content", "evidence"]
 Role = Literal[
     "state_dict",
@@ -53,13 +55,19 @@ class Artifact:
         """Measure the file at `path`, which `formats` need.
 
         Raises:
-            OSError: If it cannot be read.
+            FolderError: If it cannot be read.
         """
         kind: Kind = "evidence" if role in _EVIDENCE else "content"
-        return cls(path.name, role, kind, path.stat().st_size, sha256_of(path), formats)
+        with reading(path):
+            size = path.stat().st_size
+        return cls(path.name, role, kind, size, sha256_of(path), formats)
 
 
 def sha256_of(path: Path) -> str:
-    """Return the lower-case hexadecimal sha256 of the file at `path`, read in pieces."""
-    with path.open("rb") as file:
+    """Return the lower-case hexadecimal sha256 of the file at `path`, read in pieces.
+
+    Raises:
+        FolderError: If it cannot be read.
+    """
+    with reading(path), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 from torchcrate.errors import CrateError
 from torchcrate.export.artifact import Artifact
-from torchcrate.files import write_whole
+from torchcrate.files import open_regular, write_whole
 from torchcrate.release.locks import alone
 from torchcrate.release.receive import AlteredError
 from torchcrate.release.registry import Notice, silent
@@ -105,7 +105,7 @@ class Cache:
         if not self._is_there(blob):
             return False
         with self._own():
-            source = blob.open("rb")
+            source = open_regular(blob)
         with source, target.open("xb") as copy:
             for piece in self._pieces(source, file.size + 1):
                 size += len(piece)
@@ -157,6 +157,9 @@ class Cache:
 
     def _is_there(self, blob: Path) -> bool:
         with self._own():
+            if blob.exists() and not blob.is_file():
+                self._on_notice(f"{blob} is not a file: it is removed")
+                blob.unlink()
             return blob.exists()
 
     def _blob(self, file: Artifact) -> Path:

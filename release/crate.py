@@ -44,8 +44,8 @@ def assembling(out: Path) -> Iterator[Path]:
         FolderError: If the folder cannot be made.
         ContractError: If `out` holds something that is not a crate.
     """
-    target = out.resolve()
     with writing(out):
+        target = out.resolve()
         foreign = _foreign(target) if target.is_dir() else []
         if foreign:
             raise ContractError(
@@ -68,7 +68,7 @@ def _foreign(folder: Path) -> list[str]:
     for stated in (folder / DRAFT, folder / MANIFEST):
         if stated.is_file():
             try:
-                names -= {file.name for file in _manifest(stated).files} | known
+                names -= {file.name for file in read_manifest(stated).files} | known
             except CrateError:
                 continue  # somebody else's file of that name
     return sorted(names)
@@ -137,11 +137,12 @@ def unseal(crate: Path) -> Manifest:
         ContractError: If `crate` is no crate.
         FolderError: If it cannot be written.
     """
-    if not (crate / DRAFT).exists():
-        manifest = _manifest(crate / MANIFEST)
-        files = [file for file in manifest.files if file.role != "parity"]
-        write_whole(crate / DRAFT, _with_files(replace(manifest, parity=()), files).dump())
-    draft = _manifest(crate / DRAFT)
+    with reading(crate):
+        if not (crate / DRAFT).exists():
+            manifest = read_manifest(crate / MANIFEST)
+            files = [file for file in manifest.files if file.role != "parity"]
+            write_whole(crate / DRAFT, _with_files(replace(manifest, parity=()), files).dump())
+        draft = read_manifest(crate / DRAFT)
     with writing(crate):
         for name in (SUMS, MANIFEST, PARITY):
             (crate / name).unlink(missing_ok=True)
@@ -156,17 +157,20 @@ def seal(crate: Path, report: Report) -> Manifest:
         ContractError: If a file is not the one that was judged.
         TrustError: If a model is one that every pull would refuse.
     """
-    draft = _manifest(crate / DRAFT)
+    draft = read_manifest(crate / DRAFT)
     write_whole(crate / PARITY, report.dump())
     if not report.passed:
         raise ParityError(f"{report.failures[0]}; {crate / PARITY} has every figure")
-    changed = [name for name, digest in report.judged.items() if sha256_of(crate / name) != digest]
-    if changed:
-        raise ContractError(f"{crate / changed[0]} changed while it was judged: verify again")
-    examine(crate, draft)  # what is published and then refused by every pull stays so for good
-    files = [Artifact.of(crate / file.name, file.role, file.formats) for file in draft.files]
-    files.append(Artifact.of(crate / PARITY, "parity"))
-    manifest = _with_files(replace(draft, parity=report.runtimes), files)
+    with reading(crate):
+        changed = [
+            name for name, digest in report.judged.items() if sha256_of(crate / name) != digest
+        ]
+        if changed:
+            raise ContractError(f"{crate / changed[0]} changed while it was judged: verify again")
+        examine(crate, draft)  # what is published and then refused by every pull stays so for good
+        files = [Artifact.of(crate / file.name, file.role, file.formats) for file in draft.files]
+        files.append(Artifact.of(crate / PARITY, "parity"))
+        manifest = _with_files(replace(draft, parity=report.runtimes), files)
     write_whole(crate / MANIFEST, manifest.dump())
     write_whole(crate / SUMS, manifest.sums())
     with writing(crate):
@@ -181,21 +185,20 @@ def open_sealed(crate: Path) -> Manifest:
         ContractError: If it is not sealed, or a file is missing, foreign or changed.
         ParityError: If its parity is not green.
     """
-    if not (crate / SUMS).exists():
-        raise ContractError(f"{crate} is not sealed: run 'torchcrate verify {crate}'")
-    manifest = _manifest(crate / MANIFEST)
-    with reading(crate / SUMS):
-        sums = (crate / SUMS).read_bytes()
-    if sums != manifest.sums():
-        raise ContractError(f"{crate / SUMS} is not that of {MANIFEST}: verify the crate again")
-    for file in manifest.files:
-        path = crate / file.name
-        if not path.is_file():
-            raise ContractError(f"{path} is missing: export and verify the crate again")
-        if path.stat().st_size != file.size or sha256_of(path) != file.sha256:
-            raise ContractError(f"{path} changed since the crate was sealed: verify it again")
-    _require_green(crate, manifest)
-    return manifest
+    with reading(crate):
+        if not (crate / SUMS).is_file():
+            raise ContractError(f"{crate} is not sealed: run 'torchcrate verify {crate}'")
+        manifest = read_manifest(crate / MANIFEST)
+        if (crate / SUMS).read_bytes() != manifest.sums():
+            raise ContractError(f"{crate / SUMS} is not that of {MANIFEST}: verify the crate again")
+        for file in manifest.files:
+            path = crate / file.name
+            if not path.is_file():
+                raise ContractError(f"{path} is missing: export and verify the crate again")
+            if path.stat().st_size != file.size or sha256_of(path) != file.sha256:
+                raise ContractError(f"{path} changed since the crate was sealed: verify it again")
+        _require_green(crate, manifest)
+        return manifest
 
 
 def _require_green(crate: Path, manifest: Manifest) -> None:
@@ -207,10 +210,16 @@ def _require_green(crate: Path, manifest: Manifest) -> None:
         raise ParityError(f"{crate / PARITY} is not green: such a crate cannot be published")
 
 
-def _manifest(path: Path) -> Manifest:
-    if not path.is_file():
-        raise ContractError(f"{path.parent} is no crate: make one with 'torchcrate export'")
+def read_manifest(path: Path) -> Manifest:
+    """Return the manifest in a file of a crate, sealed or a draft.
+
+    Raises:
+        ContractError: If there is no such file, or it is no manifest.
+        FolderError: If it cannot be read.
+    """
     with reading(path):
+        if not path.is_file():
+            raise ContractError(f"{path.parent} is no crate: make one with 'torchcrate export'")
         if path.stat().st_size > LARGEST:
             raise ContractError(f"{path} is larger than {LARGEST} bytes, no manifest is")
         data = path.read_bytes()

@@ -12,7 +12,8 @@ from torchcrate.errors import ContractError
 from torchcrate.export.artifact import sha256_of
 from torchcrate.export.onnx_support import largest
 from torchcrate.files import reading
-from torchcrate.release.manifest import LARGEST, MANIFEST, Manifest
+from torchcrate.release.crate import read_manifest
+from torchcrate.release.manifest import MANIFEST, Manifest
 
 # The other names under which a runtime is installed.
 _ALSO = {"onnxruntime": ("onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino")}
@@ -55,14 +56,16 @@ def diagnose(crate: Path) -> tuple[Finding, ...]:
         ContractError: If `crate` is no crate, or does not say what its files are for.
         FolderError: If it cannot be read.
     """
-    path = crate / MANIFEST
-    if not path.is_file() or path.stat().st_size > LARGEST:
-        raise ContractError(f"{crate} is no crate: 'torchcrate pull NAME@VERSION' makes one")
-    with reading(path):
-        manifest = Manifest.parse(path.read_bytes())
-    if not manifest.formats:
-        raise ContractError(f"{path} does not say which file is for which runtime: pull it again")
-    return tuple(_judged(crate, manifest, format) for format in manifest.formats)
+    with reading(crate):
+        path = crate / MANIFEST
+        if not path.is_file():
+            raise ContractError(f"{crate} is no crate: 'torchcrate pull NAME@VERSION' makes one")
+        manifest = read_manifest(path)
+        if not manifest.formats:
+            raise ContractError(
+                f"{path} does not say which file is for which runtime: pull it again"
+            )
+        return tuple(_judged(crate, manifest, format) for format in manifest.formats)
 
 
 def _judged(crate: Path, manifest: Manifest, format: str) -> Finding:
@@ -92,7 +95,7 @@ def _judged(crate: Path, manifest: Manifest, format: str) -> Finding:
 def _python(requirements: Path, found: dict[str, str]) -> Iterator[str]:
     """Give a line for each package of a requirements file that is missing or too old."""
     with reading(requirements):
-        lines = requirements.read_text("utf-8").splitlines()
+        lines = requirements.read_text("utf-8", "replace").splitlines()
     for line in lines:
         match = _REQUIREMENT.match(line)
         if not match:
@@ -161,7 +164,7 @@ def _cpp(crate: Path, manifest: Manifest, found: dict[str, str]) -> tuple[list[s
     """Return what is in the way of building and running the C++ program, and what to install."""
     recipe = crate / "CMakeLists.txt"
     with reading(recipe):
-        text = recipe.read_text("utf-8")
+        text = recipe.read_text("utf-8", "replace")
     missing, wanted = [], []
     oldest = match[1] if (match := _CMAKE.search(text)) else "0"
     cmake = _cmake_version()

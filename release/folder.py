@@ -13,8 +13,8 @@ from pathlib import Path
 
 from torchcrate.errors import RegistryError
 from torchcrate.export.artifact import sha256_of
-from torchcrate.files import reading, write_whole, writing
-from torchcrate.release.manifest import MANIFEST
+from torchcrate.files import anything_at, open_regular, reading, write_whole, writing
+from torchcrate.release.manifest import MANIFEST, YANKED
 from torchcrate.release.registry import (
     Copy,
     Draft,
@@ -50,12 +50,12 @@ class FolderRegistry:
 
     def versions(self, name: str) -> tuple[str, ...]:
         """Return the versions that hold a manifest, the oldest first by SemVer."""
-        if not self._root.is_dir():
-            raise NotFoundError(f"{self._root} is no registry: there is no such folder")
         folder = self._root / name
-        if not folder.is_dir():
-            return ()
         with reading(folder):
+            if not self._root.is_dir():
+                raise NotFoundError(f"{self._root} is no registry: there is no such folder")
+            if not folder.is_dir():
+                return ()
             names = [path.name for path in folder.iterdir() if (path / MANIFEST).is_file()]
         return in_order(names)
 
@@ -70,15 +70,17 @@ class FolderRegistry:
 
     def published(self, name: str, version: str) -> bool:
         """Return whether the version's folder holds a manifest."""
-        return (self._root / name / version / MANIFEST).is_file()
+        path = self._root / name / version / MANIFEST
+        with reading(path):
+            return path.is_file()
 
     def fetch(self, name: str, version: str, file: str, sink: Sink) -> None:
-        """Copy a file of a published version into `sink`."""
+        """Copy a file of a published version into `sink`; what is no file cannot be read."""
         path = self._root / name / version / file
-        if not path.is_file():
-            raise NotFoundError(f"{path} does not exist")
         with reading(path):
-            source = path.open("rb")
+            if not anything_at(path):
+                raise NotFoundError(f"{path} does not exist")
+            source = open_regular(path)
         with source:
             while True:
                 with reading(path):
@@ -93,8 +95,8 @@ class FolderRegistry:
         if not self.published(name, version):
             return None
         with reading(folder):
-            paths = sorted(path for path in folder.iterdir() if path.is_file())
-            return tuple(Copy(path.name, sha256_of(path), path.name) for path in paths)
+            paths = sorted(path for path in folder.iterdir() if _counts(path))
+            return tuple(Copy(p.name, sha256_of(p) if p.is_file() else "", p.name) for p in paths)
 
     def fetch_copy(self, name: str, version: str, copy: Copy, sink: Sink) -> None:
         """Send the one copy there is to `sink`."""
@@ -121,6 +123,11 @@ class FolderRegistry:
             write_whole(folder / upload.name, source.read())
         with writing(folder):
             flush_folder(folder)
+
+
+def _counts(path: Path) -> bool:
+    """Return whether `path` is a file of its version; a damaged mark, say a folder, is one."""
+    return path.is_file() or path.name == YANKED
 
 
 class FolderDraft:

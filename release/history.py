@@ -1,9 +1,11 @@
 """What was published of a name: which version is the newest, and what each one states."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from queue import Empty, SimpleQueue
+from typing import Literal, TypeVar, cast
 
 import semver
 
@@ -21,6 +23,8 @@ from torchcrate.table import table
 
 _AT_ONCE = 8  # versions that are read at the same time; a list of 100 then takes seconds
 
+T = TypeVar("T")
+R = TypeVar("R")
 State = Literal["published", "yanked", "damaged"]
 
 
@@ -59,14 +63,8 @@ def history(registry: Registry, name: str) -> tuple[Release, ...]:
     Raises:
         RegistryError: If the registry cannot be listed or asked.
     """
-    from concurrent.futures import ThreadPoolExecutor
-
     dates = registry.dates(name)
-    pool = ThreadPoolExecutor(_AT_ONCE)
-    try:
-        return tuple(pool.map(lambda item: _release(registry, name, *item), dates.items()))
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)  # one that cannot be asked ends the list
+    return tuple(_at_once(lambda item: _release(registry, name, *item), list(dates.items())))
 
 
 def newest(registry: Source, name: str, *, pre: bool = False) -> str:
@@ -160,6 +158,43 @@ def size_words(size: float) -> str:
 def is_pre(version: str) -> bool:
     """Return whether `version` is a pre-release."""
     return bool(semver.Version.parse(version).prerelease)
+
+
+def _at_once(read: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    """Return what `read` says of each of `items`, in their order.
+
+    The first failure ends it, and so does Ctrl-C: nobody waits for what is still being read.
+    A pool of `concurrent.futures` would, for the program cannot end before its threads.
+    """
+    todo: SimpleQueue[tuple[int, T]] = SimpleQueue()
+    done: SimpleQueue[tuple[int, R | None, BaseException | None]] = SimpleQueue()
+    given_up = threading.Event()
+
+    def work() -> None:
+        while not given_up.is_set():
+            try:
+                place, item = todo.get_nowait()
+            except Empty:
+                return
+            try:
+                done.put((place, read(item), None))
+            except BaseException as error:  # raised again by who waits for it
+                done.put((place, None, error))
+
+    for place, item in enumerate(items):
+        todo.put((place, item))
+    found: dict[int, R] = {}
+    try:
+        for _ in range(min(_AT_ONCE, len(items))):
+            threading.Thread(target=work, daemon=True).start()
+        while len(found) < len(items):
+            place, value, error = done.get()
+            if error is not None:
+                raise error
+            found[place] = cast("R", value)
+    finally:
+        given_up.set()
+    return [found[place] for place in range(len(items))]
 
 
 def _release(registry: Registry, name: str, version: str, date: datetime | None) -> Release:

@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from torchcrate.files import reading
+from torchcrate.files import anything_at, open_regular, reading
 from torchcrate.release.manifest import MANIFEST, SIGNATURE, SUMS, YANKED
 from torchcrate.release.registry import NotFoundError, Sink, Source, in_order
 
+_PIECE = 1 << 20
 _SMALL = frozenset({MANIFEST, SUMS, SIGNATURE, YANKED})
 
 
@@ -69,19 +70,25 @@ class Remembered:
 
     def versions(self, name: str) -> tuple[str, ...]:
         """Return the versions that were pulled before, the oldest first by SemVer."""
-        return in_order(path.parent.name for path in (self._folder / name).glob(f"*/{MANIFEST}"))
+        with reading(self._folder):
+            found = list((self._folder / name).glob(f"*/{MANIFEST}"))
+        return in_order(path.parent.name for path in found)
 
     def published(self, name: str, version: str) -> bool:
         """Return whether the version was pulled before."""
-        return (self._folder / name / version / MANIFEST).is_file()
+        path = self._folder / name / version / MANIFEST
+        with reading(path):
+            return path.is_file()
 
     def fetch(self, name: str, version: str, file: str, sink: Sink) -> None:
         """Give what is remembered; no file's body is."""
         path = self._folder / name / version / file
-        if not path.is_file():
-            raise NotFoundError(
-                f"{file} of {name} {version} is not in the cache: pull it once with {self.where} "
-                "in reach"
-            )
         with reading(path):
-            sink.write(path.read_bytes())
+            if not anything_at(path):
+                raise NotFoundError(
+                    f"{file} of {name} {version} is not in the cache: pull it once with "
+                    f"{self.where} in reach"
+                )
+            with open_regular(path) as source:
+                while piece := source.read(_PIECE):
+                    sink.write(piece)

@@ -179,17 +179,18 @@ def _whole(manifest: Manifest, small: dict[str, bytes], source: Source, wanted: 
     """Bring every file that is wanted into a hidden folder, then let all of them appear."""
     files = manifest.only(wanted.only)
     wanted.on_total(sum(file.size for file in files))
-    target = wanted.out.resolve()
-    # A mount point cannot be renamed, and its neighbours are on another disk.
-    beside = target / "crate" if target.is_mount() else target
-    alone = folder_alone(beside, wanted.on_notice)
-    with writing(wanted.out), alone, staged(beside) as folder:
-        _bring(manifest, files, folder, source, wanted)
-        examine(folder, manifest)
-        for name, data in small.items():
-            _write(folder / name, data)
-        flush_folder(folder)
-        place(folder, target)
+    with writing(wanted.out):
+        target = wanted.out.resolve()
+        # A mount point cannot be renamed, and its neighbours are on another disk.
+        beside = target / "crate" if target.is_mount() else target
+        alone = folder_alone(beside, wanted.on_notice)
+        with alone, staged(beside) as folder:
+            _bring(manifest, files, folder, source, wanted)
+            examine(folder, manifest)
+            for name, data in small.items():
+                _write(folder / name, data)
+            flush_folder(folder)
+            place(folder, target)
 
 
 def _bring(

@@ -10,7 +10,7 @@ from datetime import datetime
 
 import msgspec
 
-from torchcrate.errors import FolderError, RegistryError, UsageError
+from torchcrate.errors import FolderError, Interrupted, RegistryError, UsageError
 from torchcrate.release.manifest import YANKED
 from torchcrate.release.receive import Buffer, TooLargeError
 from torchcrate.release.registry import (
@@ -94,6 +94,7 @@ def yank(reference: str, why: str, registry: Registry, now: datetime) -> Yanked:
         UsageError: If the reference or the reason cannot be used.
         NotFoundError: If there is no such published version.
         RegistryError: If the mark was refused, or arrived damaged.
+        Interrupted: If Ctrl-C comes while the mark is sent.
     """
     name, version = split_reference(reference)
     if version == LATEST:
@@ -109,7 +110,12 @@ def yank(reference: str, why: str, registry: Registry, now: datetime) -> Yanked:
     if standing is not None and standing != UNREADABLE:
         return Yanked(name, version, registry.where, standing, already_there=True)
     mark = Yank(why, now.replace(microsecond=0))
-    registry.annotate(name, version, Upload.of_bytes(YANKED, mark.dump()))
+    try:
+        registry.annotate(name, version, Upload.of_bytes(YANKED, mark.dump()))
+    except KeyboardInterrupt as stop:
+        raise Interrupted(
+            f"the mark of {name} {version} may stand already: yank again to see, or to finish"
+        ) from stop
     return Yanked(name, version, registry.where, mark, already_there=False)
 
 

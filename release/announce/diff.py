@@ -14,9 +14,9 @@ from torchcrate.export.artifact import Artifact, sha256_of
 from torchcrate.files import reading
 from torchcrate.release.announce.golden import Golden, compare
 from torchcrate.release.compatibility import Change, changes
-from torchcrate.release.crate import DRAFT
+from torchcrate.release.crate import DRAFT, read_manifest
 from torchcrate.release.history import newest, parity_margin
-from torchcrate.release.manifest import LARGEST, MANIFEST, Manifest
+from torchcrate.release.manifest import MANIFEST, Manifest
 from torchcrate.release.receive import TooLargeError, receive_manifest, receive_small
 from torchcrate.release.registry import LATEST, NotFoundError, Registry, split_reference
 from torchcrate.verify.report import Parity
@@ -67,7 +67,7 @@ class Difference:
     Attributes:
         old: Name and version of the one.
         new: Name and version of the other.
-        same_content: Whether both are the same build but for evidence.
+        same_content: Whether both are, by their manifests, the same build but for evidence.
         contract: Every change of the contract, breaks called breaks.
         metrics: What training reported, latency left out: accuracy, loss.
         latency: Metrics whose name begins with "latency", as they are stated.
@@ -106,6 +106,16 @@ class Difference:
         return any(change.breaks for change in self.contract)
 
 
+def names_folder(side: str) -> bool:
+    """Return whether `side` is the path of a folder, and not `NAME@VERSION`.
+
+    Raises:
+        FolderError: If that cannot be told.
+    """
+    with reading(Path(side)):
+        return Path(side).is_dir() or "@" not in side
+
+
 def in_folder(crate: Path) -> Side:
     """Read the crate in a folder, sealed or as export left it.
 
@@ -113,13 +123,9 @@ def in_folder(crate: Path) -> Side:
         ContractError: If it is no crate, or its golden vectors are not those it states.
         FolderError: If it cannot be read.
     """
-    path = next((p for p in (crate / MANIFEST, crate / DRAFT) if p.is_file()), None)
-    if path is None:
-        raise ContractError(f"{crate} is no crate: make one with 'torchcrate export'")
-    with reading(path):
-        if path.stat().st_size > LARGEST:
-            raise ContractError(f"{path} is larger than {LARGEST} bytes, no manifest is")
-        manifest = Manifest.parse(path.read_bytes())
+    with reading(crate):
+        path = crate / (MANIFEST if (crate / MANIFEST).is_file() else DRAFT)
+    manifest = read_manifest(path)
     stated = _golden(manifest)
     if stated is None:
         return Side(manifest, problem=f"{crate} has no golden vectors")

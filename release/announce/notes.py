@@ -11,7 +11,7 @@ from pathlib import Path
 import semver
 
 from torchcrate.errors import UsageError
-from torchcrate.files import reading
+from torchcrate.files import anything_at, reading
 from torchcrate.release.announce import words
 from torchcrate.release.announce.diff import Difference, Side, difference, published
 from torchcrate.release.history import is_pre, sound
@@ -76,10 +76,11 @@ def read_changelog(path: Path) -> str:
     Raises:
         FolderError: If it is there and cannot be read.
     """
-    if not path.is_file():
-        return ""
-    with reading(path), path.open("rb") as file:
-        return file.read(_LARGEST).decode(errors="replace")
+    with reading(path):
+        if not anything_at(path):
+            return ""
+        with path.open("rb") as file:
+            return file.read(_LARGEST).decode(errors="replace")
 
 
 def section(changelog: str, version: str) -> str:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from torchcrate.errors import RegistryError
+from torchcrate.errors import Interrupted, RegistryError
 from torchcrate.export.artifact import Role
 from torchcrate.release.announce.notes import Notes
 from torchcrate.release.gitlab_api import Packages
@@ -70,6 +70,7 @@ def show(notes: Notes, tag: str, settings: Settings, on_notice: Notice) -> Page:
 
     Raises:
         RegistryError: If GitLab refuses: no such tag, no right to it, or a name taken.
+        Interrupted: If Ctrl-C comes while the page is made.
     """
     transport = Transport(settings.project, settings.credential, settings.patience, on_notice)
     with closing(transport):
@@ -78,9 +79,13 @@ def show(notes: Notes, tag: str, settings: Settings, on_notice: Notice) -> Page:
         signature = transport.persist(
             lambda _: packages.look(manifest.name, manifest.version, SIGNATURE)
         )
-        return _Releases(settings.project, transport).show(
-            tag, notes, links(manifest, packages, signed=signature is not None)
-        )
+        linked = links(manifest, packages, signed=signature is not None)
+        try:
+            return _Releases(settings.project, transport).show(tag, notes, linked)
+        except KeyboardInterrupt as stop:
+            raise Interrupted(
+                f"the release page of {tag} may stand already: run it again to see, or to finish"
+            ) from stop
 
 
 def links(manifest: Manifest, packages: Packages, *, signed: bool) -> tuple[Link, ...]:

@@ -43,7 +43,7 @@ def sentences(difference: Difference) -> list[str]:
     lines = [each.words() for each in difference.contract] or ["contract: the same"]
     lines.append(f"golden outputs: {_golden(difference.golden)}")
     if difference.same_content:
-        lines.append("content: the same, byte for byte")
+        lines.append("content: the same by their manifests")
     return lines
 
 

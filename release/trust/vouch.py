@@ -4,13 +4,14 @@ The signature covers manifest.json, which states the sha256 of every other file.
 folder with manifest.json, manifest.sig and any one file is enough to judge that file.
 """
 
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from torchcrate.errors import ContractError, TrustError
 from torchcrate.export.artifact import Artifact, sha256_of
-from torchcrate.files import reading
+from torchcrate.files import open_regular, reading
 from torchcrate.release.manifest import LARGEST, MANIFEST, SIGNATURE, SUMS, YANKED, Manifest
 from torchcrate.release.receive import read_sums, receive_small
 from torchcrate.release.registry import NotFoundError, Source
@@ -83,13 +84,14 @@ def check(path: Path, key: Path) -> Checked:
         ContractError: If there is no manifest, or the file named is none of its crate's.
         FolderError: If something cannot be read.
     """
-    folder = path if path.is_dir() else path.parent
-    manifest = _signed_manifest(folder, key)
+    with reading(path):
+        whole = stat.S_ISDIR(path.stat().st_mode)
+        folder = path if whole else path.parent
+        manifest = _signed_manifest(folder, key)
+        here = {entry.name for entry in folder.iterdir()} if whole else {path.name}
     listed = {file.name: file for file in manifest.files}
     own = {MANIFEST, SIGNATURE, SUMS, YANKED}
-    with reading(path):
-        here = {entry.name for entry in folder.iterdir()} if path.is_dir() else {path.name}
-    if not path.is_dir() and path.name not in listed.keys() | own:
+    if not whole and path.name not in listed.keys() | own:
         raise ContractError(
             f"{path} is not a file of {manifest.name} {manifest.version}, "
             f"which {folder / MANIFEST} lists: name one that is"
@@ -138,7 +140,7 @@ def _signed_manifest(folder: Path, key: Path) -> Manifest:
 
 
 def _small(path: Path) -> bytes:
-    with reading(path), path.open("rb") as file:
+    with reading(path), open_regular(path) as file:
         data = file.read(LARGEST + 1)
     if len(data) > LARGEST:
         raise TrustError(f"{path} is larger than {LARGEST} bytes, no such file is")

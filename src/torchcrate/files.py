@@ -1,9 +1,12 @@
 """Files appear whole or not at all: written beside, flushed to disk, then renamed."""
 
+import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from torchcrate.errors import FolderError
 
@@ -33,14 +36,14 @@ def writing(path: Path) -> Iterator[None]:
     """Turn an OSError of the block, which writes `path`, into one line for people.
 
     Raises:
-        FolderError: For every OSError, with the system's own word for it.
+        FolderError: For every OSError, with the system's own word for it, and for links that
+            lead in a circle.
     """
     try:
         yield
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
+    except (OSError, RuntimeError) as error:
         raise FolderError(
-            f"cannot write {path}: {reason}; name another folder or make room"
+            f"cannot write {path}: {_reason(error)}; name another folder or make room"
         ) from error
 
 
@@ -49,11 +52,47 @@ def reading(path: Path) -> Iterator[None]:
     """Turn an OSError of the block, which reads `path`, into one line for people.
 
     Raises:
-        FolderError: For every OSError, with the system's own word for it.
+        FolderError: For every OSError, with the system's own word for it and the very file
+            where that is known, and for links that lead in a circle.
     """
     try:
         yield
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
+        reason = _reason(error)
+        named = getattr(error, "filename", None)
         raise FolderError(
-            f"cannot read {path}: {(error.strerror or str(error)).lower()}"
+            f"cannot read {named if isinstance(named, str) else path}: {reason}"
         ) from error
+
+
+def anything_at(path: Path) -> bool:
+    """Return whether something has this path, be it a link to nowhere.
+
+    Raises:
+        OSError: If that cannot be told.
+    """
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file to read; never a FIFO, which would be waited for, nor a device.
+
+    Raises:
+        OSError: If it is no regular file, or cannot be read.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+    return path.open("rb")
+
+
+def _reason(error: OSError | RuntimeError) -> str:
+    """Return the system's own word; a RuntimeError that is no word on paths is a bug."""
+    if isinstance(error, OSError):
+        return (error.strerror or str(error)).lower()
+    if not str(error).startswith("Symlink loop"):  # what `Path.resolve` says before Python 3.13
+        raise error
+    return "too many levels of symbolic links"

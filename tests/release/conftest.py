@@ -116,9 +116,9 @@ class Gitlab:
             if entry["status"] in (200, 201)
         ]
 
-    def asked(self, file: str) -> bool:
-        """Return whether a request for a file of this name has reached the server."""
-        return any(path.endswith(f"/{file}") for path in self._control("arrived"))
+    def asked(self, file: str) -> int:
+        """Return how many requests for a path that ends so have reached the server."""
+        return sum(path.endswith(f"/{file}") for path in self._control("arrived"))
 
     def packages(self) -> list[dict[str, Any]]:
         """Return everything that stands, hidden or not."""

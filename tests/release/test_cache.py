@@ -1,5 +1,6 @@
 """The same bytes are transferred once, whoever was killed, whatever rots, and however many pull."""
 
+import os
 import random
 import signal
 import subprocess
@@ -288,3 +289,17 @@ def test_what_many_pulls_remember_at_once_is_whole(crate, gitlab, start, tmp_pat
     assert not any("cannot" in each for each in said)
     (folder,) = (tmp_path / "kept").glob("versions/*/mnist-net/1.0.0")
     assert {path.name for path in folder.iterdir()} == {MANIFEST, SUMS}
+
+
+@pytest.mark.parametrize("kind", ["fifo", "device"])
+def test_what_is_no_file_is_never_waited_for(crate, gitlab, cache, notices, tmp_path, kind):
+    publish(crate, gitlab.registry())
+    blob = cache.root / "blobs" / sha256_of(crate / "model.onnx")
+    blob.parent.mkdir(parents=True)
+    os.mkfifo(blob) if kind == "fifo" else blob.symlink_to("/dev/zero")
+
+    pull(VERSION, gitlab.registry(), tmp_path / "out", cache=cache, on_notice=notices.append)
+
+    assert sha256_of(tmp_path / "out" / "model.onnx") == sha256_of(crate / "model.onnx")
+    assert f"{blob} is not a file: it is removed" in notices
+    assert sha256_of(blob) == blob.name

@@ -3,6 +3,8 @@
 import json
 import random
 import re
+import time
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import httpx
@@ -76,6 +78,20 @@ def test_a_server_that_fails_is_no_damage(crate, gitlab):
 
     with pytest.raises(RegistryError, match="500"):
         history(gitlab.registry(), "mnist-net")
+
+
+def test_one_version_that_cannot_be_read_does_not_wait_for_the_others(make_crate, gitlab, hasty):
+    for version in ("1.0.0", "1.1.0"):
+        publish(make_crate(version), gitlab.registry())
+    patient = replace(hasty, silence=30)
+    gitlab.fault("hang", file=f"1.0.0/{MANIFEST}", times=0, seconds=30)
+    gitlab.fault("403", file=f"1.1.0/{MANIFEST}", times=0)
+    begun = time.monotonic()
+
+    with pytest.raises(RegistryError, match="403"):
+        history(gitlab.registry(patience=patient), "mnist-net")
+
+    assert time.monotonic() - begun < 20
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Ctrl-C ends a publish at once, in one line that says what stands."""
+"""Ctrl-C ends a command at once, in one line that says what stands."""
 
 import os
 import signal
@@ -11,28 +11,37 @@ from typing import Any
 import pytest
 
 from torchcrate import errors
-from torchcrate.release.manifest import MANIFEST
+from torchcrate.release.manifest import MANIFEST, YANKED
 from torchcrate.release.publish import publish
 
 LONG = 60  # seconds that the server hangs; far more than the test waits
 
 
-def interrupted(gitlab: Any, crate: Path, file: str, kind: str) -> "subprocess.CompletedProcess":
-    """Publish with the command, and press Ctrl-C when `file` is being sent."""
-    gitlab.fault(kind, times=0, method="PUT", file=f"/{file}", seconds=LONG)
-    command = [Path(sys.executable).with_name("torchcrate"), "publish", crate, "--to"]
+SOON = 10  # seconds within which the command must have ended, busy as the machine may be
+
+
+def interrupted(
+    gitlab: Any, file: str, *arguments: str | Path, **fault: Any
+) -> "subprocess.CompletedProcess":
+    """Run a command, and press Ctrl-C when its request for `file` hangs as `fault` says."""
+    asked = gitlab.asked(file)
+    gitlab.fault(times=0, file=f"/{file}", seconds=LONG, **fault)
+    command = [Path(sys.executable).with_name("torchcrate"), *arguments]
     with subprocess.Popen(
-        [*command, gitlab.project],
+        command,
         env={**os.environ, "GITLAB_TOKEN": "glpat-developer"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     ) as client:
-        while not gitlab.asked(file):
-            time.sleep(0.01)
-        time.sleep(0.1)
-        client.send_signal(signal.SIGINT)
-        said = client.communicate(timeout=LONG / 3)
+        try:
+            while gitlab.asked(file) == asked:
+                time.sleep(0.01)
+            time.sleep(0.1)
+            client.send_signal(signal.SIGINT)
+            said = client.communicate(timeout=SOON)
+        finally:
+            client.kill()
     return subprocess.CompletedProcess(command, client.returncode, *said)
 
 
@@ -48,7 +57,9 @@ def interrupted(gitlab: Any, crate: Path, file: str, kind: str) -> "subprocess.C
 def test_ctrl_c_says_what_stands_and_the_next_run_finishes(
     gitlab: Any, crate: Path, file: str, kind: str, words: str
 ) -> None:
-    done = interrupted(gitlab, crate, file, kind)
+    done = interrupted(
+        gitlab, file, "publish", crate, "--to", gitlab.project, kind=kind, method="PUT"
+    )
 
     assert done.returncode == errors.INTERRUPTED
     assert done.stderr.splitlines()[-1].startswith("Error: interrupted; ")
@@ -58,3 +69,43 @@ def test_ctrl_c_says_what_stands_and_the_next_run_finishes(
     gitlab.heal()
     publish(crate, gitlab.registry())
     assert gitlab.visible()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "method", "file", "words"),
+    [
+        (["versions", "mnist-net"], "GET", MANIFEST, "nothing half-written was left"),
+        (["pull", "mnist-net@1.0.0"], "GET", "model.onnx", "nothing half-written was left"),
+        (
+            ["yank", "mnist-net@1.0.0", "--why", "slow"],
+            "PUT",
+            YANKED,
+            "the mark of mnist-net 1.0.0",
+        ),
+        (["release", "mnist-net@1.0.0"], "POST", "releases", "the release page of v1.0.0"),
+    ],
+    ids=["versions", "pull", "yank", "release"],
+)
+def test_ctrl_c_ends_every_command_while_the_server_hangs(
+    gitlab: Any,
+    crate: Path,
+    tmp_path: Path,
+    arguments: list[str],
+    method: str,
+    file: str,
+    words: str,
+) -> None:
+    publish(crate, gitlab.registry())
+    if arguments[0] == "pull":
+        arguments = [*arguments, "--out", str(tmp_path / "out"), "--no-cache"]
+
+    done = interrupted(
+        gitlab, file, *arguments, "--from", gitlab.project, kind="hang", method=method
+    )
+
+    assert done.returncode == errors.INTERRUPTED
+    assert done.stdout == ""
+    assert done.stderr.splitlines()[-1].startswith(f"Error: interrupted; {words}")
+    assert "try 2 of" not in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()

@@ -1,10 +1,12 @@
 """What was pulled once is there again when nobody answers, and is checked no less."""
 
+import os
 import time
+import tracemalloc
 
 import pytest
 
-from torchcrate.errors import RegistryError, UsageError
+from torchcrate.errors import FolderError, RegistryError, UsageError
 from torchcrate.export.artifact import sha256_of
 from torchcrate.release.cache import Cache
 from torchcrate.release.manifest import MANIFEST, SUMS, YANKED
@@ -170,3 +172,34 @@ def test_a_yank_that_was_seen_is_remembered_and_forgotten_with_it(crate, gitlab,
     assert remembered == b"{}"
     with pytest.raises(NotFoundError):
         receive_small(known, "mnist-net", "1.0.0", YANKED)
+
+
+def test_a_remembered_manifest_of_any_size_takes_little_memory(crate, gitlab, take, cache):
+    publish(crate, gitlab.registry())
+    take()
+    folder = cache.remembered(gitlab.project) / "mnist-net" / "1.0.0"
+    os.truncate(folder / MANIFEST, 2 << 30)  # sparse: no disk is used
+    tracemalloc.start()
+
+    with pytest.raises(RegistryError, match="bytes, no such file has"):
+        take(offline=True)
+
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 100e6
+
+
+@pytest.mark.parametrize("file", [MANIFEST, SUMS, YANKED])
+def test_what_is_remembered_and_no_file_is_never_waited_for(crate, gitlab, take, cache, file):
+    publish(crate, gitlab.registry())
+    take()
+    path = cache.remembered(gitlab.project) / "mnist-net" / "1.0.0" / file
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+
+    if file == YANKED:
+        with pytest.raises(NotFoundError, match="is yanked"):
+            take("mnist-net@latest", offline=True)
+        return
+    with pytest.raises(FolderError, match="it is not a regular file"):
+        take(offline=True)

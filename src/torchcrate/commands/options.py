@@ -15,9 +15,21 @@ if TYPE_CHECKING:
     from torchcrate.release.cache import Cache
     from torchcrate.release.registry import Registry
 
-FOLDER = click.Path(file_okay=False, path_type=Path)
+
+class _Named(click.Path):
+    """A path that was named: an empty word would mean the current folder, and never does here."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path."""
+        if value == "":
+            self.fail("it is empty: name a path, '.' for the current folder", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+PATH = _Named(path_type=Path)
+FOLDER = _Named(file_okay=False, path_type=Path)
 SEED = click.IntRange(0, 2**63 - 1)  # what torch takes
-FILE = click.Path(dir_okay=False, path_type=Path)
+FILE = _Named(dir_okay=False, path_type=Path)
 crate_argument = click.argument("crate", type=FOLDER, default=Path("build/crate"))
 as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 data_dir_option = click.option(
@@ -94,14 +106,23 @@ def opened(
     """Give the registry that `registry_options` named, with each retry as a visible line."""
     from torchcrate.release.registry import open_registry
 
+    over = False
+
+    def told(line: str) -> None:
+        if not over:  # a thread that was not waited for, say after Ctrl-C, has nobody to tell
+            notice(line)
+
     with open_registry(
         address,
         os.environ,
         allow_http=allow_http,
-        on_notice=notice,
-        rehearse=notice if rehearse else None,
+        on_notice=told,
+        rehearse=told if rehearse else None,
     ) as registry:
-        yield registry
+        try:
+            yield registry
+        finally:
+            over = True
 
 
 @contextmanager

@@ -119,9 +119,9 @@ def notify(
 
 def _side(named: str, address: str | None, allow_http: bool, stack: ExitStack) -> "Side":
     """Read one side of a comparison; a registry is opened only for NAME@VERSION."""
-    from torchcrate.release.announce.diff import in_folder, in_registry
+    from torchcrate.release.announce.diff import in_folder, in_registry, names_folder
 
-    if Path(named).is_dir() or "@" not in named:
+    if names_folder(named):
         return in_folder(Path(named))
     return in_registry(named, stack.enter_context(opened(address, allow_http)))
 

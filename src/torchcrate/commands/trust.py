@@ -4,12 +4,12 @@ from pathlib import Path
 
 import click
 
-from torchcrate.commands.options import as_json, verify_key_option
+from torchcrate.commands.options import PATH, as_json, verify_key_option
 from torchcrate.commands.show import say
 
 
 @click.command()
-@click.argument("path", metavar="DIR|FILE", type=click.Path(path_type=Path), default=Path("."))
+@click.argument("path", metavar="DIR|FILE", type=PATH, default=Path("."))
 @verify_key_option("EC public key, PEM, of whoever must have signed.", required=True)
 @as_json
 def check(path: Path, verify_key: Path, as_json: bool) -> None:
