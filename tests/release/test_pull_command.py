@@ -20,7 +20,7 @@ LINE = re.compile(r"\S+ \d+ bytes")
 @pytest.fixture
 def pull(crate, gitlab, reseal, tmp_path):
     """Pull mnist-net 1.0.0, of 2 MB, with the given options and environment."""
-    (crate / "model.pt").write_bytes(random.Random(0).randbytes(2_000_000))
+    (crate / "weights.bin").write_bytes(random.Random(0).randbytes(2_000_000))
     reseal(crate, "1.0.0")
     publish(crate, gitlab.registry())
 
@@ -58,7 +58,7 @@ def test_bytes_are_kept_where_it_was_said(pull, crate, tmp_path, where):
     done = pull(*options, **env)
 
     assert done.returncode == 0, done.stderr
-    assert sha256_of(crate / "model.pt") in kept(folder)
+    assert sha256_of(crate / "weights.bin") in kept(folder)
 
 
 @pytest.mark.parametrize("reason", ["--no-cache", "a folder"])
