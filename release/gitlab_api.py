@@ -11,6 +11,7 @@ from urllib.parse import quote
 from torchcrate.errors import RegistryError
 from torchcrate.release.manifest import MANIFEST
 from torchcrate.release.registry import Copy, NotFoundError, UnlistableError
+from torchcrate.release.retry import PassingError
 from torchcrate.release.settings import Settings
 from torchcrate.release.transport import RefusedError, Transport
 
@@ -116,7 +117,11 @@ class Packages:
         copies = []
         for row in rows:
             url = f"{self.project}/packages/{row.get('id')}/package_files"
-            for file in self._rows(url, _OLDEST_FIRST):
+            try:
+                files = list(self._rows(url, _OLDEST_FIRST))
+            except NotFoundError as error:  # hidden or deleted since it was listed: ask anew
+                raise PassingError(str(error)) from error
+            for file in files:
                 place = f"{url}/{file.get('id')}/download"
                 copies.append(Copy(str(file.get("file_name")), str(file.get("file_sha256")), place))
         return tuple(copies)

@@ -61,6 +61,8 @@ class GitLabDraft:
     def add(self, upload: Upload) -> None:
         """Store a file; the version stays as hidden or as listed as it is."""
         first = not self._stands
+        if first and self._lists():  # asked as late as can be: this upload would un-list it
+            raise self._taken()
         self._put(upload, "hidden" if first else "")
         self._stands = True
         if first:
@@ -190,8 +192,10 @@ class RehearsedDraft(GitLabDraft):
     """A draft that shows what it would ask from its first upload on, and asks nothing."""
 
     def add(self, upload: Upload) -> None:
-        """Show the upload and, after the first, the look for a manifest."""
+        """Show the upload, and before and after the first the looks for another publisher."""
         first = not self._stands
+        if first:
+            self._packages.announce_listing(self._name, self._version)
         self._show(upload, "hidden" if first else "")
         self._stands = True
         if first:
