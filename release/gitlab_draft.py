@@ -78,13 +78,18 @@ class GitLabDraft:
         """List the version again, should this run's first upload have met a released one."""
         if self._look(MANIFEST) is None:
             return
+        data = self._transport.persist(lambda _: self._manifest())
+        self._put(Upload.of_bytes(MANIFEST, data), "default")
+        raise self._taken()
+
+    def _manifest(self) -> bytes:
+        """Return the manifest that is served."""
         data = Buffer(MANIFEST, LARGEST)
         url = self._packages.url(self._name, self._version, MANIFEST)
         with self._transport.stream(url, 0) as (_, pieces):
             for piece in pieces:
                 data.write(piece)
-        self._put(Upload.of_bytes(MANIFEST, bytes(data.data)), "default")
-        raise self._taken()
+        return bytes(data.data)
 
     def _taken(self) -> TakenError:
         return TakenError(f"another publisher released {self._name} {self._version} meanwhile")

@@ -161,3 +161,14 @@ def test_what_was_published_once_and_is_hidden_now_is_not_covered_by_other_conte
 
     (visible,) = gitlab.visible().values()
     assert visible[MANIFEST] == hashlib.sha256((first / MANIFEST).read_bytes()).hexdigest()
+
+
+def test_listing_it_again_is_tried_until_it_is_done(gitlab, crates, standing, contents):
+    first, same, _ = crates
+    gitlab.fault("overtake", method="PUT", folder=str(first))
+    gitlab.fault("502", method="GET", file=f"/{MANIFEST}")
+    gitlab.fault("503", method="PUT", file=f"/{MANIFEST}")
+
+    publish(same, gitlab.registry())
+
+    assert standing() == contents(first)
