@@ -6,7 +6,7 @@ with `status=default`, which stores it and lists the version in one transaction.
 """
 
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from torchcrate.errors import RegistryError
 from torchcrate.release.gitlab_api import Packages
@@ -43,7 +43,6 @@ class GitLabDraft:
         self._on_progress = on_progress
         self._listed = mend
         self._stands: bool | None = mend or None
-        self._names: list[str] = []
 
     def held(self, file: str) -> str | None:
         """Return the sha256 of what an earlier run left under this name, or None."""
@@ -195,6 +194,10 @@ class GitLabDraft:
 
 class RehearsedDraft(GitLabDraft):
     """A draft that shows what it would ask from its first upload on, and asks nothing."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self._names: list[str] = []  # what a token that may not list looks for, one by one
 
     def add(self, upload: Upload) -> None:
         """Show the upload, and before and after the first the looks for another publisher."""

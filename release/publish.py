@@ -84,37 +84,43 @@ def publish(
         TrustError: If it is published already, and not signed with the key of `signer`.
         Interrupted: If Ctrl-C ends it; says what stands.
     """
-    publisher = _Publisher(crate, open_sealed(crate), registry, signer)
-    publisher.tell(on_progress, on_total, on_notice)
+    told = _Told(on_progress, on_total, on_notice)
+    publisher = _Publisher(crate, open_sealed(crate), registry, signer, told)
     try:
         return publisher.publish()
     except KeyboardInterrupt as stop:
         raise Interrupted(publisher.stands()) from stop
 
 
+@dataclass(frozen=True)
+class _Told:
+    """Who is told while it goes on; see `publish`."""
+
+    on_progress: Progress
+    on_total: Callable[[int], None]
+    on_notice: Notice
+
+
 class _Publisher:
     """One run: what it has, and what it has sent so far."""
 
     def __init__(
-        self, crate: Path, manifest: Manifest, registry: Registry, signer: Signer | None
+        self,
+        crate: Path,
+        manifest: Manifest,
+        registry: Registry,
+        signer: Signer | None,
+        told: _Told,
     ) -> None:
         self._ours = manifest
         self._registry = registry
         self._signer = signer
+        self._told = told
         self._what = f"{manifest.name} {manifest.version}"
         self._files = {f.name: Upload.of_file(crate / f.name, f) for f in manifest.files}
         self._sent: list[Upload] = []
         self._kept: tuple[str, ...] = ()
         self._seen = False
-        self.tell(silent, silent, silent)
-
-    def tell(
-        self, on_progress: Progress, on_total: Callable[[int], None], on_notice: Notice
-    ) -> None:
-        """Say whom to tell while it goes on; see `publish`."""
-        self._on_progress = on_progress
-        self._on_total = on_total
-        self._on_notice = on_notice
 
     def publish(self) -> Published:
         """Bring the version to where it stands whole, whoever releases it."""
@@ -126,7 +132,7 @@ class _Publisher:
                 damaged = True  # the last request of an earlier run arrived damaged
             self._seen = damaged or stands is not None
             if stands is None and not round_:
-                require_major_step(self._ours, self._registry, self._on_notice)
+                require_major_step(self._ours, self._registry, self._told.on_notice)
             if stands and self._settled(stands):
                 return self._published(stands)
             if stands is None:
@@ -153,7 +159,7 @@ class _Publisher:
 
     def _draft(self, *, mend: bool) -> AbstractContextManager[Draft]:
         name, version = self._ours.name, self._ours.version
-        return self._registry.draft(name, version, self._on_progress, mend=mend)
+        return self._registry.draft(name, version, self._told.on_progress, mend=mend)
 
     def _fill(self, *, mend: bool, patient: bool) -> None:
         """Send what the draft does not hold yet, and release it, if nobody else was faster."""
@@ -168,7 +174,7 @@ class _Publisher:
                 self._kept = tuple(each.name for each in uploads if held[each.name] == each.sha256)
                 last = Upload.of_bytes(MANIFEST, manifest.dump())
                 missing = [each for each in uploads if each.name not in self._kept]
-                self._on_total(sum(each.size for each in (*missing, last)))
+                self._told.on_total(sum(each.size for each in (*missing, last)))
                 for upload in missing:
                     self._add(draft, upload)
                 self._seen = True  # perhaps, from now on

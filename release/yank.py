@@ -10,7 +10,7 @@ from datetime import datetime
 
 import msgspec
 
-from torchcrate.errors import FolderError, Interrupted, RegistryError, UsageError
+from torchcrate.errors import ContractError, FolderError, Interrupted, RegistryError, UsageError
 from torchcrate.release.manifest import YANKED
 from torchcrate.release.receive import Buffer, TooLargeError
 from torchcrate.release.registry import (
@@ -22,6 +22,7 @@ from torchcrate.release.registry import (
     Upload,
     split_reference,
 )
+from torchcrate.values import decode
 
 LONGEST = 500  # characters of a reason: a sentence or two, and a link
 _LARGEST = 64 * 1024  # bytes of a mark; the longest reason needs a tenth
@@ -47,8 +48,8 @@ class Yank:
     def parse(cls, data: bytes) -> "Yank":
         """Read what `dump` wrote; a mark that is damaged is a mark all the same."""
         try:
-            mark = msgspec.json.decode(data, type=cls)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            mark = decode(data, cls, f"{YANKED} is no mark")
+        except ContractError:
             return UNREADABLE
         return mark if mark.reason is not None and mark.date is not None else UNREADABLE
 
