@@ -12,6 +12,7 @@ Role = Literal[
     "state_dict",
     "torchscript",
     "onnx",
+    "weights",
     "runner",
     "module",
     "source",
@@ -21,11 +22,12 @@ Role = Literal[
     "golden",
     "parity",
     "provenance",
+    "findings",
 ]
 
 PYTHON = ("onnx", "torchscript", "eager")  # the formats whose runners share one command line
 
-_EVIDENCE: frozenset[Role] = frozenset({"golden", "parity", "provenance"})
+_EVIDENCE: frozenset[Role] = frozenset({"golden", "parity", "provenance", "findings"})
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,8 @@ class Artifact:
 
     Attributes:
         name: Flat file name, the same in the crate and in the registry.
-        role: What it is for; a "runner" is started, a "module" is what runners import.
+        role: What it is for; a "runner" is started, a "module" is what runners import,
+            "weights" are what lies beside an ONNX graph.
         kind: "content" has the same bytes wherever it is built and makes up the
             version's digest; "evidence" may differ: in last digits between processors,
             or because it says where the crate was made.

@@ -1,10 +1,10 @@
 """The same network gives the same bytes: nothing of the machine, folder or process is kept."""
 
-import io
 import pickletools
 import re
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import BinaryIO
 
 import onnx
 
@@ -15,49 +15,59 @@ _MACHINE = re.compile(r"\.debug_pkl$|(^|/)\.data/serialization_id$")
 _MANGLE = re.compile(r"(___torch_mangle_)\d+")
 
 
-def archive(data: bytes, contract: bytes = b"") -> bytes:
-    """Return the torch archive `data` (.pth or .pt) as it would be on every machine.
-
-    `contract`, if given, is added where `torch.jit.save` puts extra files.
+def archive(source: BinaryIO, target: BinaryIO, extra: Mapping[str, bytes] | None = None) -> None:
+    """Write the torch archive in `source` (.pth or .pt) as it would be on every machine.
 
     Dropped are source lines and paths (`*.debug_pkl`) and `serialization_id`; class
-    names lose the number of the process; times, order and padding are fixed.
+    names lose the number of the process; times, order and padding are fixed. One record is
+    in memory at a time.
+
+    Args:
+        source: What torch wrote.
+        target: An empty file.
+        extra: Files that are added where `torch.jit.save` puts extra files, by name.
     """
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(data)) as source:
-        records = {
-            name.split("/", 1)[1]: source.read(name)
-            for name in source.namelist()
-            if not _MACHINE.search(name.split("/", 1)[1])
-        }
-    if contract:
-        records[f"extra/{CONTRACT}"] = contract
     rename = _renumbering()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as target:
-        for name, content in records.items():
-            if name.endswith(".pkl"):
-                content = b"".join(_renamed_pickle(content, rename))
-            elif name.startswith("code/"):
-                content = rename(content.decode()).encode()
-            info = zipfile.ZipInfo(f"{TOP}/{rename(name)}")
-            info.create_system = 3
-            info.extra = _padding(buffer.tell() + 30 + len(info.filename.encode()))
-            target.writestr(info, content)
-    return buffer.getvalue()
+    with (
+        zipfile.ZipFile(source) as old,
+        zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as new,
+    ):
+        for stored in old.namelist():
+            name = stored.split("/", 1)[1]
+            if not _MACHINE.search(name):
+                _add(new, rename(name), _renamed(name, old.read(stored), rename))
+        for name, content in (extra or {}).items():
+            _add(new, f"extra/{name}", content)
+
+
+def _renamed(name: str, content: bytes, rename: Callable[[str], str]) -> bytes:
+    if name.endswith(".pkl"):
+        return b"".join(_renamed_pickle(content, rename))
+    return rename(content.decode()).encode() if name.startswith("code/") else content
+
+
+def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
+    """Add a record whose data begins at an aligned place."""
+    info = zipfile.ZipInfo(f"{TOP}/{name}")
+    info.create_system = 3
+    header = 30 + len(info.filename.encode())
+    if len(content) * 1.05 > zipfile.ZIP64_LIMIT:
+        header += 20  # zipfile states such a size in a field of its own
+    assert archive.fp is not None
+    info.extra = _padding(archive.fp.tell() + header)
+    archive.writestr(info, content)
 
 
 def graph(model: onnx.ModelProto, contract: bytes) -> bytes:
     """Return `model` as bytes, without notes of its making, with `contract` as metadata.
 
     Dropped are every doc string and node note (stack traces, module paths) and torch's
-    local version suffix.
+    local version suffix; `model` itself is changed.
     """
-    clean = onnx.ModelProto()
-    clean.CopyFrom(model)
-    clean.producer_version = clean.producer_version.split("+")[0]
-    _forget_notes(clean)
-    onnx.helper.set_model_props(clean, {"contract": contract.decode()})
-    return bytes(clean.SerializeToString(deterministic=True))
+    model.producer_version = model.producer_version.split("+")[0]
+    _forget_notes(model)
+    onnx.helper.set_model_props(model, {"contract": contract.decode()})
+    return bytes(model.SerializeToString(deterministic=True))
 
 
 def _forget_notes(message: onnx.ModelProto) -> None:

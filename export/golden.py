@@ -1,56 +1,56 @@
 """Golden vectors: inputs with the answers that every runtime on every machine must give."""
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import safetensors.numpy
-import torch
-from torch import nn
 
 from torchcrate.errors import ExportError
-from torchcrate.model.samples import PATTERNS, SIZES, Pixels, drawings, pattern
-from torchcrate.model.spec import Spec
+from torchcrate.model.spec import Cases
 
 LIMIT_BYTES = 2_000_000  # a crate is pulled often
 
 
-def golden(module: nn.Module, spec: Spec) -> bytes:
-    """Return golden.safetensors: for each case `CASE.image` and `CASE.log_probs`.
+def golden(
+    cases: Cases,
+    answers: Mapping[str, Mapping[str, Any]],
+    limits: Mapping[str, float],
+    *,
+    chosen: bool,
+) -> bytes:
+    """Return golden.safetensors: for each case `CASE.NAME` of every input and output.
 
-    The names after the dot are the contract's. The file's metadata holds one entry,
-    `limits`: JSON of the largest allowed difference |got - want| / (1 + |want|) for
-    each runtime.
+    The file's metadata holds one entry, `limits`: JSON of the largest allowed difference
+    |got - want| / (1 + |want|) for each runtime.
 
     Args:
-        module: The network as exported, in eval mode.
-        spec: Whose contract and limits to write.
+        cases: The inputs.
+        answers: The network's own answers to them, by case and output.
+        limits: By runtime.
+        chosen: Whether the cases were chosen to travel, all of them; otherwise the smallest
+            do, as many as fit, and one at least.
 
     Raises:
-        ExportError: If they are larger than `LIMIT_BYTES`.
+        ExportError: If chosen ones are larger than `LIMIT_BYTES`.
     """
-    (given,), (answered,) = spec.contract.inputs, spec.contract.outputs
-    tensors: dict[str, np.ndarray] = {}
-    with torch.inference_mode():
-        for case, image in _cases().items():
-            tensors[f"{case}.{given.name}"] = image
-            tensors[f"{case}.{answered.name}"] = module(torch.from_numpy(image)).numpy()
-    data = safetensors.numpy.save(tensors, {"limits": json.dumps(spec.limits)})
-    if len(data) > LIMIT_BYTES:
+    sizes = {case: _size(inputs) + _size(answers[case]) for case, inputs in cases.items()}
+    total = 0
+    tensors: dict[str, Any] = {}
+    for case in cases if chosen else sorted(cases, key=lambda case: sizes[case]):
+        total += sizes[case]
+        if not chosen and tensors and total > LIMIT_BYTES:
+            break
+        for name, value in {**cases[case], **answers[case]}.items():
+            tensors[f"{case}.{name}"] = np.array(value, order="C")  # of a scalar, too
+    if chosen and total > LIMIT_BYTES:
         raise ExportError(
-            f"the golden vectors take {len(data)} bytes, the limit is {LIMIT_BYTES}: "
+            f"the golden vectors take {total} bytes, the limit is {LIMIT_BYTES}: "
             "let the network answer with less"
         )
-    return data
+    return safetensors.numpy.save(tensors, {"limits": json.dumps(dict(limits))})
 
 
-def _cases() -> dict[str, Pixels]:
-    """Return small batches of patterns in every size, and the drawings, by name."""
-    cases: dict[str, Pixels] = {}
-    for name, image in drawings().items():
-        cases[f"drawing-{name.removesuffix('.png')}"] = image
-    for height, width in SIZES:
-        batch = 1 if height * width > 100_000 else 2
-        for name in PATTERNS if height * width < 10_000 else ("strokes",):
-            images = pattern(name, batch, height, width)
-            cases[f"{name}-{batch}x{height}x{width}"] = images
-    return cases
+def _size(tensors: Mapping[str, Any]) -> int:
+    return sum(np.asarray(value).nbytes for value in tensors.values())

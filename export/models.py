@@ -1,23 +1,35 @@
-"""The three models and the golden vectors of a crate, written in one go."""
+"""The models and the golden vectors of a crate, written in one go."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import onnx
+import onnx as onnx_package
 import onnx_ir
 import onnxscript
 import torch
-from torch import nn
 
-from torchcrate.export.artifact import Artifact, Role
+from torchcrate.errors import ExportError
+from torchcrate.export import choose
+from torchcrate.export.artifact import Artifact
+from torchcrate.export.describe import completed
+from torchcrate.export.findings import Findings, Format
 from torchcrate.export.golden import golden
 from torchcrate.export.onnx_support import first
-from torchcrate.export.to_onnx import to_onnx
+from torchcrate.export.sources import Sources, sources
 from torchcrate.export.to_state_dict import to_state_dict
-from torchcrate.export.to_torchscript import to_torchscript
+from torchcrate.export.to_torchscript import require_eval
 from torchcrate.files import write_whole
-from torchcrate.model.spec import Spec
+from torchcrate.model.cases import example, telling
+from torchcrate.model.contract import Contract
+from torchcrate.model.eager import answers, dtypes
+from torchcrate.model.spec import ModelSpec
+from torchcrate.model.tolerance import tolerances
+from torchcrate.model.weights import Loaded
+
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -26,62 +38,141 @@ class Exported:
 
     Attributes:
         artifacts: The files, in the order written.
+        contract: With outputs, be they described or worked out.
         tools: Versions and format numbers of what made them.
         minimum: The oldest runtimes that load them: libtorch, onnxruntime.
+        findings: How each format was made, and why a format is not there.
+        sources: What the eager program needs beside the weights; None if it is left out.
     """
 
     artifacts: tuple[Artifact, ...]
+    contract: Contract
     tools: dict[str, str]
     minimum: dict[str, str]
+    findings: Findings
+    sources: Sources | None
 
 
 def export_models(
-    module: nn.Sequential,
-    spec: Spec,
+    loaded: Loaded,
+    spec: ModelSpec,
     out: Path,
-    on_file: Callable[[str], None] = lambda name: None,
+    taken: tuple[str, ...] = (),
+    target: str = "",
+    on_step: Say = lambda step: None,
 ) -> Exported:
-    """Write model.pth, model.pt, model.onnx and golden.safetensors into `out`.
+    """Write model.pth, the other models as far as they hold, and golden vectors into `out`.
 
     Args:
-        module: Preprocessing and network, in eval mode.
+        loaded: Network and preprocessing, in eval mode.
         spec: What to write into the files.
         out: An existing folder.
-        on_file: Called with the name of each file before it is made.
+        taken: The names of files that come into the crate beside these.
+        target: Where the spec was found, `package.module:name`.
+        on_step: Called with the name of each file before it is made.
 
     Raises:
-        ExportError: If a format cannot hold the network.
+        ExportError: If no format holds the network, or one that the spec asks for does not.
+        ContractError: If the network's own answers break the contract.
         FolderError: If `out` cannot be written.
     """
-    artifacts = []
-    network, contract = module[-1], spec.contract
-    makers: dict[str, tuple[Role, tuple[str, ...], Callable[[], bytes]]] = {
-        "model.pth": ("state_dict", ("eager",), lambda: to_state_dict(network, contract)),
-        "model.pt": (
-            "torchscript",
-            ("torchscript", "cpp"),
-            lambda: to_torchscript(module, contract),
-        ),
-        "model.onnx": ("onnx", ("onnx",), lambda: to_onnx(module, contract)),
-        "golden.safetensors": ("golden", (), lambda: golden(module, spec)),
-    }
-    for name, (role, formats, make) in makers.items():
-        on_file(name)
-        write_whole(out / name, make())
-        artifacts.append(Artifact.of(out / name, role, formats))
-    model = onnx.load(out / "model.onnx")
-    release = torch.__version__.split("+")[0]
-    opset, ir = model.opset_import[0].version, model.ir_version
-    oldest = first(opset, ir)
+    require_eval(loaded.module)
+    on_step("eager")
+    contract = completed(loaded.module, spec.contract)
+    asked = _asked(loaded, spec, contract)
+    formats: list[Format] = []
+    artifacts: list[Artifact] = []
+
+    def made(*files: tuple[str, Any, tuple[str, ...]]) -> None:
+        artifacts.extend(Artifact.of(out / name, role, by) for name, role, by in files)
+
+    on_step("model.pth")
+    found, eager = _sources(spec, target, taken)
+    formats.append(eager)
+    origin = found.origin(spec) if found else None
+    to_state_dict(loaded.network, contract, out / "model.pth", origin)
+    made(("model.pth", "state_dict", ("eager",)))
+    on_step("model.pt")
+    formats.append(choose.torchscript(asked, out / "model.pt"))
+    if formats[-1].way:
+        made(("model.pt", "torchscript", ("torchscript", "cpp")))
+    on_step("model.onnx")
+    formats.append(choose.onnx(asked, out / "model.onnx"))
+    if formats[-1].way:
+        made(("model.onnx", "onnx", ("onnx",)))
+        if (out / "model.onnx.data").exists():
+            made(("model.onnx.data", "weights", ("onnx",)))
+    _require(spec, formats)
+    on_step("golden.safetensors")
+    data = golden(asked.cases, asked.want, asked.limits, chosen=spec.golden is not None)
+    write_whole(out / "golden.safetensors", data)
+    made(("golden.safetensors", "golden", ()))
+    arguments = dict(spec.arguments) or None
     return Exported(
         tuple(artifacts),
-        tools={
-            "torch": release,
-            "onnx": onnx.__version__,
+        contract,
+        *_versions(out / "model.onnx"),
+        Findings(target, tuple(formats), arguments),
+        found,
+    )
+
+
+def _asked(loaded: Loaded, spec: ModelSpec, contract: Contract) -> choose.Asked:
+    cases = telling(spec, contract)
+    return choose.Asked(
+        loaded.module,
+        contract,
+        {name: torch.from_numpy(value) for name, value in example(contract).items()},
+        cases,
+        answers(loaded.module, contract, cases),
+        tolerances(spec, dtypes(loaded.module, contract)),
+    )
+
+
+def _sources(
+    spec: ModelSpec, target: str, taken: tuple[str, ...]
+) -> tuple[Sources | None, Format]:
+    started = time.monotonic()
+    own = target.partition(".")[0].partition(":")[0] if target != spec.build else ""
+    try:
+        found = sources(spec, own, taken)
+    except ExportError as error:
+        return None, Format("eager", "", str(error), (), time.monotonic() - started)
+    reason = f"built from {', '.join(found.files)}"
+    return found, Format("eager", "source", reason, (), time.monotonic() - started)
+
+
+def _require(spec: ModelSpec, formats: list[Format]) -> None:
+    """Refuse what the spec does not accept.
+
+    Raises:
+        ExportError: Naming each format that is missing, with the reason.
+    """
+    missing = {form.name: form.reason for form in formats if not form.way}
+    needed = {"torchscript" if form == "cpp" else form for form in spec.formats}
+    lost = {name: reason for name, reason in missing.items() if name in needed}
+    if not spec.formats and {"torchscript", "onnx"} <= missing.keys():
+        lost = {name: missing[name] for name in ("torchscript", "onnx")}
+    if lost:
+        words = "; ".join(f"{name} cannot hold it: {reason}" for name, reason in lost.items())
+        raise ExportError(f"{spec.name}: {words}")
+
+
+def _versions(graph: Path) -> tuple[dict[str, str], dict[str, str]]:
+    """Return what made the models, and the oldest runtimes that load them."""
+    release = torch.__version__.split("+")[0]
+    tools = {"torch": release}
+    minimum = {"libtorch": release}
+    if graph.exists():
+        model = onnx_package.load(graph, load_external_data=False)
+        opset, ir = model.opset_import[0].version, model.ir_version
+        tools |= {
+            "onnx": onnx_package.__version__,
             "onnx_ir": onnx_ir.__version__,
             "onnxscript": onnxscript.__version__,
             "opset": str(opset),
             "ir": str(ir),
-        },
-        minimum={"libtorch": release} | ({"onnxruntime": oldest} if oldest else {}),
-    )
+        }
+        oldest = first(opset, ir)
+        minimum |= {"onnxruntime": oldest} if oldest else {}
+    return tools, minimum

@@ -1,87 +1,158 @@
-"""A network becomes model.onnx: one file, free axes free, with its contract inside."""
+"""A network becomes model.onnx: free axes free, with its contract inside.
+
+Weights of gigabytes, which no single ONNX file can hold, lie in model.onnx.data beside it.
+"""
 
 import contextlib
 import io
 import logging
+import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
 import onnx
+import onnx_ir
 import torch
 from torch import Tensor, nn
 
 from torchcrate.errors import ExportError
 from torchcrate.export import canonical
-from torchcrate.export.to_torchscript import require_eval
-from torchcrate.model.contract import Contract, TensorSpec
+from torchcrate.export.to_torchscript import Flat, require_eval
+from torchcrate.files import whole, write_whole, writing
+from torchcrate.model.contract import Contract
 
 OPSET = 20
-_EXAMPLE_SIZES = (3, 57, 91, 5, 7)  # of free axes, in turn: all different and none 0 or 1
+LARGEST = 1_800_000_000  # bytes of weights in one file; protobuf ends at 2 GiB
 
 
-def to_onnx(module: nn.Module, contract: Contract) -> bytes:
-    """Return `module` as one ONNX file, the same bytes on every machine.
+def to_onnx(
+    module: nn.Module, contract: Contract, path: Path, example: Mapping[str, Tensor]
+) -> tuple[Path, ...]:
+    """Write `module` as ONNX, the same bytes on every machine.
 
     Args:
         module: In eval mode throughout.
         contract: Names inputs, outputs and free axes; stored as metadata `contract`.
+        path: The file to write; where the weights are too many, NAME.data beside it too.
+        example: Tensors by the name of the input; no free axis has 0 or 1.
+
+    Returns:
+        The files that were written, the graph first.
 
     Raises:
-        ExportError: If a part is in train mode, ONNX cannot hold the network, or the
-            result is invalid, has other axes than the contract, or needs a side file.
+        ExportError: If a part is in train mode, an input is optional, or the result has
+            other axes than the contract. What torch raises is the cause or comes as it is.
+        FolderError: If the file cannot be written.
     """
     require_eval(module)
-    axes = {axis for spec in contract.inputs for axis in spec.axes if isinstance(axis, str)}
-    free = {axis: torch.export.Dim(axis, min=1) for axis in sorted(axes)}
-    try:
-        with _quiet():
-            program = torch.onnx.export(
-                module,
-                tuple(_example(spec) for spec in contract.inputs),
-                input_names=[spec.name for spec in contract.inputs],
-                output_names=[spec.name for spec in contract.outputs],
-                dynamic_shapes=tuple(
-                    {i: free[axis] for i, axis in enumerate(spec.axes) if isinstance(axis, str)}
-                    for spec in contract.inputs
-                ),
-                opset_version=OPSET,
-                external_data=False,
-                verbose=False,
-            )
-    except (torch.onnx.errors.OnnxExporterError, RuntimeError, ValueError) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise ExportError(f"ONNX cannot hold {type(module).__name__}: {reason}") from error
+    optional = [given.name for given in contract.inputs if given.optional]
+    if optional:
+        raise ExportError(
+            f"ONNX has no optional inputs and {optional[0]} is one: "
+            "make it required, and give a neutral value where it is not known"
+        )
+    program = _exported(module, contract, example)
+    weights = sum(value.const_value.nbytes for value in _initializers(program.model))
+    if weights <= LARGEST:
+        model = program.model_proto
+        _check(model, contract)
+        write_whole(path, canonical.graph(model, contract.dump()))
+        return (path,)
+    return _with_side_file(program.model, contract, path)
+
+
+def _exported(
+    module: nn.Module, contract: Contract, example: Mapping[str, Tensor]
+) -> torch.onnx.ONNXProgram:
+    dims = {
+        axis: torch.export.Dim(
+            axis, min=contract.sizes_of(axis).minimum, max=contract.sizes_of(axis).maximum
+        )
+        for axis in sorted(contract.free)
+    }
+    names = [given.name for given in contract.inputs]
+    shapes = tuple(
+        {place: dims[axis] for place, axis in enumerate(given.axes) if isinstance(axis, str)}
+        for given in contract.inputs
+    )
+    with _quiet():
+        program = torch.onnx.export(
+            Flat(module, names).eval(),
+            tuple(example[name] for name in names),
+            input_names=names,
+            output_names=[answer.name for answer in contract.outputs],
+            dynamic_shapes=(shapes,),  # one tuple for the one `*tensors`
+            opset_version=OPSET,
+            external_data=False,
+            verbose=False,
+        )
     assert program is not None
-    model = program.model_proto
-    _check(model, contract)
-    return canonical.graph(model, contract.dump())
+    return program
 
 
-def _example(spec: TensorSpec) -> Tensor:
-    """Return a seeded tensor that fits `spec`; the graph's axes stay free all the same."""
-    sizes = iter(_EXAMPLE_SIZES)
-    shape = [next(sizes) if isinstance(axis, str) else axis for axis in spec.axes]
-    generator = torch.Generator().manual_seed(0)
-    values = torch.randint(0, 256, shape, generator=generator)
-    return values.to(getattr(torch, spec.dtype))
+def _initializers(model: onnx_ir.Model) -> Iterator[Any]:
+    return (value for value in model.graph.initializers.values() if value.const_value is not None)
 
 
-def _check(model: onnx.ModelProto, contract: Contract) -> None:
+def _with_side_file(model: onnx_ir.Model, contract: Contract, path: Path) -> tuple[Path, ...]:
+    """Write graph and weights apart; the weights go through no message of protobuf."""
+    data = path.with_name(f"{path.name}.data")
+    with writing(path), tempfile.TemporaryDirectory(dir=path.parent) as scratch:
+        raw = Path(scratch) / path.name
+        onnx_ir.save(model, raw, external_data=data.name)
+        graph = onnx.load(raw, load_external_data=False)
+        _check(graph, contract, checked=raw)
+        raw.with_name(data.name).replace(data)
+    with whole(path) as file:
+        file.write(canonical.graph(graph, contract.dump()))
+    return path, data
+
+
+def _check(model: onnx.ModelProto, contract: Contract, checked: Path | None = None) -> None:
+    """Refuse a graph that is invalid or that froze an axis.
+
+    Args:
+        model: The graph.
+        contract: What its inputs and outputs must be.
+        checked: Where it lies with its side file, if it has one.
+    """
     try:
-        onnx.checker.check_model(model, full_check=True)
+        onnx.checker.check_model(str(checked) if checked else model, full_check=checked is None)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ExportError(f"the exported ONNX graph is invalid: {error}") from error
-    if any(tensor.external_data for tensor in model.graph.initializer):
-        raise ExportError("the exported ONNX graph needs a side file; it must be one file")
+    found = [value.name for value in (*model.graph.input, *model.graph.output)]
+    wanted = [spec.name for spec in (*contract.inputs, *contract.outputs)]
+    if found != wanted:
+        raise ExportError(
+            f"ONNX has inputs and outputs {', '.join(found)}, the contract {', '.join(wanted)}: "
+            "an input that the network does not use cannot be in the contract"
+        )
     values = [*model.graph.input, *model.graph.output]
-    for spec, value in zip([*contract.inputs, *contract.outputs], values, strict=True):
+    for number, (spec, value) in enumerate(
+        zip([*contract.inputs, *contract.outputs], values, strict=True)
+    ):
         dims = value.type.tensor_type.shape.dim
         axes = tuple(dim.dim_param or dim.dim_value for dim in dims)
-        if (value.name, axes) != (spec.name, spec.axes):
+        given = number < len(contract.inputs)
+        if not _alike(axes, spec.axes, given):
             raise ExportError(
                 f"ONNX has {value.name}{axes} where the contract has {spec.name}{spec.axes}: "
                 "an axis was frozen at the example's size"
             )
+
+
+def _alike(axes: tuple[int | str, ...], wanted: tuple[int | str, ...], given: bool) -> bool:
+    """Return whether a graph's axes are those of a contract.
+
+    The free axes of an output may be reckoned from others, and are then named after how.
+    """
+    return len(axes) == len(wanted) and all(
+        one == other or (not given and isinstance(one, str) and isinstance(other, str))
+        or (not given and one == 0)  # the graph does not tell
+        for one, other in zip(axes, wanted, strict=True)
+    )
 
 
 @contextlib.contextmanager
@@ -90,7 +161,7 @@ def _quiet() -> Iterator[None]:
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.", FutureWarning)
+        warnings.simplefilter("ignore")
         logger.setLevel(logging.ERROR)
         try:
             yield

@@ -4,13 +4,66 @@ Needs no torch. The exported files carry this value as JSON, the manifest
 states it, and the C++ program reads it from the file that it loads.
 """
 
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
-from torchcrate.errors import ContractError
+from torchcrate.errors import ContractError, UsageError
 from torchcrate.values import decode
+
+DTYPES = (
+    *("bool", "uint8", "int8", "int16", "int32", "int64"),
+    *("float16", "float32", "float64"),
+)
+"""What may cross the border of a network: what numpy, safetensors and LibTorch all know."""
+
+IMAGE = "image"  # the meaning of an input that programs fill from image files
+
+_NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
+_TENSOR = re.compile(
+    r"(?P<name>\w+)(?P<optional>\?)?\s*:\s*(?P<dtype>\w+)\s*\[(?P<axes>[\w\s,]*)\]"
+    r"(?:\s+in\s+(?P<low>[^\s.]+(?:\.\d+)?)?\s*\.\.\s*(?P<high>\S+)?)?"
+    r"(?:\s+as\s+(?P<meaning>.+))?",
+    re.ASCII,
+)
+_SIZES = re.compile(r"(?P<low>\d+)?\s*\.\.\s*(?P<high>\d+)?", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How long a free axis may be.
+
+    Attributes:
+        minimum: The smallest size; 0 lets a batch be empty.
+        maximum: The largest, None if there is none.
+    """
+
+    minimum: int = 1
+    maximum: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> "Sizes":
+        """Read `1..512`, `0..` or `..64`.
+
+        Raises:
+            UsageError: If it is no such text.
+        """
+        found = _SIZES.fullmatch(text.strip())
+        if not found:
+            raise UsageError(f"{text!r} is no range of sizes: write LOW..HIGH, say 1..512")
+        high = found["high"]
+        return cls(int(found["low"] or 1), int(high) if high else None)
+
+    def hold(self, size: int) -> bool:
+        """Return whether an axis may have this size."""
+        return self.minimum <= size and (self.maximum is None or size <= self.maximum)
+
+    def words(self) -> str:
+        """Return the range for people."""
+        return f"{self.minimum}..{'' if self.maximum is None else self.maximum}"
 
 
 @dataclass(frozen=True)
@@ -19,21 +72,25 @@ class TensorSpec:
 
     Attributes:
         name: The name it has in every format and in `--tensors` files.
-        dtype: A safetensors-style word: "uint8", "float32", ...
-        axes: One entry an axis: a number is fixed, a word is free (>= 1).
+        dtype: One of DTYPES.
+        axes: One entry an axis: a number is fixed, a word is free; none for a scalar.
         minimum: The smallest value it may hold, None if unbounded.
         maximum: The largest value it may hold, None if unbounded.
-        meaning: What the values are, for people; "image" makes `--image` work.
+        meaning: What the values are, for people; an input that is an "image" makes
+            `--image` work, and outputs that are "log-probabilities", "probabilities"
+            or "logits" of labels are shown with a percentage.
+        optional: Whether a caller may leave it out.
     """
 
     name: str
     dtype: str
     axes: tuple[int | str, ...]
-    minimum: float | None
-    maximum: float | None
-    meaning: str
+    minimum: float | None = None
+    maximum: float | None = None
+    meaning: str = ""
+    optional: bool = False
 
-    def check(self, tensor: Any) -> None:
+    def check(self, tensor: Any, sizes: Mapping[str, Sizes] | None = None) -> None:
         """Refuse `tensor` (anything with `dtype` and `shape`) if it does not fit.
 
         Raises:
@@ -44,12 +101,65 @@ class TensorSpec:
             raise ContractError(f"{self.name} has dtype {dtype}, not {self.dtype}")
         shape = tuple(tensor.shape)
         fits = len(shape) == len(self.axes) and all(
-            size >= 1 if isinstance(axis, str) else size == axis
+            (sizes or {}).get(axis, Sizes()).hold(size) if isinstance(axis, str) else size == axis
             for size, axis in zip(shape, self.axes, strict=True)
         )
         if not fits:
             axes = ", ".join(map(str, self.axes))
-            raise ContractError(f"{self.name} has shape {shape}, not ({axes}) with free axes >= 1")
+            free = "; ".join(
+                f"{axis} {(sizes or {}).get(axis, Sizes()).words()}"
+                for axis in dict.fromkeys(self.axes)
+                if isinstance(axis, str)
+            )
+            raise ContractError(
+                f"{self.name} has shape {shape}, not ({axes}){f' with {free}' if free else ''}"
+            )
+
+    def words(self) -> str:
+        """Return the tensor as `tensor` reads it."""
+        low = "" if self.minimum is None else f"{self.minimum:g}"
+        high = "" if self.maximum is None else f"{self.maximum:g}"
+        return (
+            f"{self.name}{'?' if self.optional else ''}:{self.dtype}"
+            f"[{','.join(map(str, self.axes))}]"
+            + (f" in {low}..{high}" if low or high else "")
+            + (f" as {self.meaning}" if self.meaning else "")
+        )
+
+
+def tensor(text: str) -> TensorSpec:
+    """Read a tensor from one line: `tokens:int64[batch,time] in 0..999 as tokens`.
+
+    `mask?:bool[batch,time]` may be left out by callers; `scale:float32[]` is a scalar.
+
+    Raises:
+        UsageError: If it is no such line.
+    """
+    found = _TENSOR.fullmatch(text.strip())
+    if not found:
+        raise UsageError(
+            f"{text!r} is no tensor: write NAME:DTYPE[AXIS,...], say image:float32[batch,3,224,224]"
+        )
+    if not _NAME.fullmatch(found["name"]):
+        raise UsageError(f"{found['name']!r} is no name of a tensor: begin it with a letter")
+    if found["dtype"] not in DTYPES:
+        raise UsageError(
+            f"{found['name']} cannot be {found['dtype']}, it is one of {', '.join(DTYPES)}: "
+            "cast inside the network"
+        )
+    axes: list[int | str] = []
+    for word in filter(None, (part.strip() for part in found["axes"].split(","))):
+        if not (word.isdecimal() and int(word) > 0) and not _NAME.fullmatch(word):
+            raise UsageError(f"{word!r} in {text!r} is neither a size nor the name of a free axis")
+        axes.append(int(word) if word.isdecimal() else word)
+    try:
+        low, high = (None if found[end] is None else float(found[end]) for end in ("low", "high"))
+    except ValueError as error:
+        raise UsageError(f"{text!r} has no range of numbers after 'in'") from error
+    meaning = (found["meaning"] or "").strip()
+    return TensorSpec(
+        found["name"], found["dtype"], tuple(axes), low, high, meaning, bool(found["optional"])
+    )
 
 
 @dataclass(frozen=True)
@@ -57,14 +167,62 @@ class Contract:
     """Everything a caller must know of a network; `parse(c.dump()) == c` holds.
 
     Attributes:
-        inputs: The named inputs, in the order of `forward`.
-        outputs: The named outputs, in the order that `forward` returns them.
-        labels: The word for each position of the last axis of the first output.
+        inputs: The named inputs, in the order in which models take them.
+        outputs: The named outputs, in the order in which models give them.
+        labels: The word for each position of the last axis of the first output; empty
+            if its positions have no names.
+        sizes: How long each free axis may be; one that is not named has at least 1. The
+            same word is the same size in all tensors of one call.
     """
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
-    labels: tuple[str, ...]
+    labels: tuple[str, ...] = ()
+    sizes: dict[str, Sizes] = field(default_factory=dict)
+
+    @property
+    def free(self) -> tuple[str, ...]:
+        """The free axes of the inputs, in order of appearance."""
+        return tuple(
+            dict.fromkeys(a for given in self.inputs for a in given.axes if isinstance(a, str))
+        )
+
+    def sizes_of(self, axis: str) -> Sizes:
+        """Return how long a free axis may be."""
+        return self.sizes.get(axis, Sizes())
+
+    def check(self, given: Sequence[Any], answers: Sequence[Any] = ()) -> None:
+        """Refuse the tensors of one call if they break the contract; None stands for absent.
+
+        Raises:
+            ContractError: If a dtype, a rank or a size is not as it must be, an input that is
+                not optional is absent, or one axis has two sizes.
+        """
+        known: dict[str, tuple[int, str]] = {}
+        for spec, value in self._pairs(given, answers):
+            if value is None:
+                if not spec.optional:
+                    raise ContractError(f"{spec.name} is missing")
+                continue
+            spec.check(value, self.sizes)
+            for axis, size in zip(spec.axes, value.shape, strict=True):
+                if isinstance(axis, str):
+                    first, who = known.setdefault(axis, (int(size), spec.name))
+                    if first != size:
+                        raise ContractError(
+                            f"{spec.name} has {axis} {int(size)}, {who} has {first}"
+                        )
+
+    def _pairs(
+        self, given: Sequence[Any], answers: Sequence[Any]
+    ) -> Iterator[tuple[TensorSpec, Any]]:
+        if len(given) != len(self.inputs):
+            raise ContractError(f"there are {len(given)} inputs, not {len(self.inputs)}")
+        yield from zip(self.inputs, given, strict=True)
+        if answers:
+            if len(answers) != len(self.outputs):
+                raise ContractError(f"there are {len(answers)} outputs, not {len(self.outputs)}")
+            yield from zip(self.outputs, answers, strict=True)
 
     def dump(self) -> bytes:
         """Return the contract as canonical JSON: keys in declared order, no white space."""
@@ -78,28 +236,3 @@ class Contract:
             ContractError: If `data` is not such JSON.
         """
         return decode(data, cls, "not a contract")
-
-
-DIGITS = Contract(
-    inputs=(
-        TensorSpec(
-            name="image",
-            dtype="uint8",
-            axes=("batch", 1, "height", "width"),
-            minimum=0.0,
-            maximum=255.0,
-            meaning="image",
-        ),
-    ),
-    outputs=(
-        TensorSpec(
-            name="log_probs",
-            dtype="float32",
-            axes=("batch", 10),
-            minimum=None,
-            maximum=0.0,
-            meaning="natural logarithms of probabilities",
-        ),
-    ),
-    labels=tuple("0123456789"),
-)

@@ -3,11 +3,12 @@
 import hashlib
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from torchcrate.errors import FolderError
 from torchcrate.files import reading
+from torchcrate.model.spec import Cases
+from torchcrate.model.operators import declare_missing_operators
 
 FILES = (
     "train-images-idx3-ubyte",
@@ -31,7 +32,7 @@ def load(data_dir: Path, *, train: bool, download: bool = False) -> tuple[Tensor
     Raises:
         FolderError: If torchvision is missing, or the files are neither there nor to be had.
     """
-    _declare_missing_operators()
+    declare_missing_operators()
     try:
         from torchvision import datasets
     except ImportError as error:
@@ -67,15 +68,14 @@ def digests(data_dir: Path) -> dict[str, str]:
     return found
 
 
-def _declare_missing_operators() -> None:
-    """Let torchvision be imported beside a torch for which its operators were not compiled.
+def test_images(data_dir: Path) -> Cases:
+    """Return the 10,000 test images in batches of 1,000, as cases.
 
-    Its import registers fake kernels for `nms` and `qnms` and fails when nobody declared them.
+    Raises:
+        FolderError: If the data cannot be read.
     """
-    for schema in (
-        "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-        "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-    ):
-        name = schema.split("(")[0]
-        if not hasattr(torch.ops.torchvision, name):
-            torch.library.define(f"torchvision::{name}", schema[len(name) :])
+    images = load(data_dir, train=False)[0].numpy()
+    return {
+        f"mnist-{start:05}": {"image": images[start : start + 1000]}
+        for start in range(0, 10_000, 1000)
+    }

@@ -7,10 +7,43 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from torchcrate.model.spec import Cases
+
 Pixels = NDArray[np.uint8]
 
 DRAWINGS = Path(__file__).parent / "samples"  # eight-bit grey PNGs named DIGIT-*.png
+BATCHES = (1, 2, 7, 64)
 SIZES = ((1, 1), (20, 20), (28, 28), (57, 91), (280, 280), (480, 640))
+
+
+_LARGE = 1_000_000  # pixels of a batch past which only the telling pattern is asked
+_TELLING = "strokes"
+
+
+def samples() -> Cases:
+    """Return what the default network is judged with: drawings, patterns of any size and batch."""
+    cases = {f"drawing-{name}": {"image": image} for name, image in drawings().items()}
+    for height, width in SIZES:
+        for batch in BATCHES:
+            small = batch * height * width <= _LARGE
+            for name in PATTERNS if small else (_TELLING,):
+                images = pattern(name, batch, height, width)
+                cases[f"{name}-{batch}x{height}x{width}"] = {"image": images}
+    return cases
+
+
+def golden() -> Cases:
+    """Return the small batches whose answers travel with the crate: patterns and drawings."""
+    cases = {
+        f"drawing-{name.removesuffix('.png')}": {"image": image}
+        for name, image in drawings().items()
+    }
+    for height, width in SIZES:
+        batch = 1 if height * width > 100_000 else 2
+        for name in PATTERNS if height * width < 10_000 else (_TELLING,):
+            images = pattern(name, batch, height, width)
+            cases[f"{name}-{batch}x{height}x{width}"] = {"image": images}
+    return cases
 
 
 def drawings() -> dict[str, Pixels]:

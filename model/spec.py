@@ -1,40 +1,120 @@
-"""A network described once: everything that export and verification ask of it."""
+"""A network described once: everything that export and verification ask of it. Needs no torch."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-from torchcrate.model.contract import DIGITS, Contract
+from torchcrate.errors import UsageError
+from torchcrate.model.contract import Contract, Sizes, TensorSpec, tensor
+
+__all__ = ["Cases", "ModelSpec", "Sizes", "tensor"]
+
+Cases = dict[str, dict[str, Any]]
+"""What a network is asked: for each case a numpy array by the name of each input."""
+
+FORMATS = ("eager", "torchscript", "onnx", "cpp")
+RUNTIMES = ("eager", "torchscript", "libtorch", "onnx")
 
 
 @dataclass(frozen=True)
-class Spec:
-    """One network and what a crate of it must hold. Needs no torch.
+class ModelSpec:
+    """One network and what a crate of it must hold.
 
     Attributes:
         name: The crate's package name.
+        build: What returns the network when called with `arguments`: a class or a function
+            at the top of a module, or its name as `package.module:name`.
+        inputs: What the network takes, each as `tensor` reads it or a TensorSpec; in the order
+            of `forward`, and by name where `forward` takes it by keyword only.
+        outputs: What it returns, tuples, dicts and dataclasses flattened; () to have names,
+            dtypes and axes worked out by asking the network.
+        labels: The word for each position of the last axis of the first output.
+        sizes: How long free axes may be, 1 or more if not said; `1..512` or a Sizes.
+        checkpoint: The weights, unless others are named; None takes what `build` returns.
+        key: Where in a training checkpoint the state_dict lies, say `model` or `ema.model`.
+        arguments: Keyword arguments of `build`: what JSON can hold.
+        preprocess: What returns a module that goes before the network, for one input alone.
+        tolerances: For each runtime the largest difference |got - want| / (1 + |want|) to
+            eager's answer; one that is not named is chosen by the precision of the weights.
+        exact: The runtimes that must give eager's very bits, where batch and threads are
+            the reference's.
+        samples: What returns the Cases to judge with; None makes them up from the contract.
+        golden: What returns the Cases whose answers travel with the crate; None takes samples.
+        data: What returns more Cases, given the folder that `verify --data-dir` names.
+        formats: The formats that a crate must have, of FORMATS. Others may be left out, with
+            the reason. With none named, one of torchscript and onnx must hold.
         program: The name under which a crate carries the front door `runners/run.py`.
-        contract: Inputs, outputs and labels.
-        checkpoint: The weights that are exported unless others are named.
-        network: The files beside the eager runner that define the network.
-        limits: For each runtime the largest difference |got - want| / (1 + |want|) to
-            eager's answer, where its batch and threads are not the reference's.
+        budget: The gate of `torchcrate bench`, see there: "latency" and "size".
     """
 
     name: str
-    program: str
-    contract: Contract
-    checkpoint: Path
-    network: tuple[Path, ...]
-    limits: dict[str, float]
+    build: Callable[..., Any] | str
+    inputs: tuple[TensorSpec | str, ...]
+    outputs: tuple[TensorSpec | str, ...] = ()
+    labels: tuple[str, ...] = ()
+    sizes: Mapping[str, Sizes | str] = field(default_factory=dict)
+    checkpoint: Path | None = None
+    key: str | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    preprocess: Callable[[], Any] | str | None = None
+    tolerances: Mapping[str, float] = field(default_factory=dict)
+    exact: tuple[str, ...] = ()
+    samples: Callable[[], Cases] | str | None = None
+    golden: Callable[[], Cases] | str | None = None
+    data: Callable[[Path], Cases] | str | None = None
+    formats: tuple[str, ...] = ()
+    program: str = "run.py"
+    budget: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Hold the description to its own rules, before anything is built from it."""
+        self._known("tolerances", self.tolerances, RUNTIMES)
+        self._known("exact", self.exact, RUNTIMES)
+        self._known("formats", self.formats, FORMATS)
+        contract = self.contract
+        for axis, size in contract.sizes.items():
+            if size.minimum < 0 or (size.maximum is not None and size.maximum <= size.minimum):
+                raise UsageError(
+                    f"axis {axis} of {self.name} cannot be {size.words()}: "
+                    "a free axis has at least two sizes, a fixed one is written as its number"
+                )
+        if not contract.inputs:
+            raise UsageError(f"{self.name} has no inputs: describe them as NAME:DTYPE[AXIS,...]")
+        names = [given.name for given in (*contract.inputs, *contract.outputs)]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise UsageError(f"{self.name} names {twice[0]} twice: give each tensor its own name")
+        optional = [given.name for given in contract.outputs if given.optional]
+        if optional:
+            raise UsageError(f"output {optional[0]} of {self.name} cannot be optional")
+        if self.preprocess and len(contract.inputs) != 1:
+            raise UsageError(
+                f"preprocess of {self.name} takes one input, there are {len(contract.inputs)}: "
+                "put it into the network's forward"
+            )
+
+    @cached_property
+    def contract(self) -> Contract:
+        """Inputs, outputs (none if they are still to be worked out), labels and sizes."""
+        return Contract(
+            tuple(_read(given) for given in self.inputs),
+            tuple(_read(given) for given in self.outputs),
+            tuple(self.labels),
+            {
+                axis: Sizes.parse(size) if isinstance(size, str) else size
+                for axis, size in self.sizes.items()
+            },
+        )
+
+    def _known(self, field: str, words: Any, known: tuple[str, ...]) -> None:
+        unknown = sorted(set(words) - set(known))
+        if unknown:
+            raise UsageError(
+                f"{field} of {self.name} names {unknown[0]!r}, which is none of {', '.join(known)}"
+            )
 
 
-_HERE = Path(__file__).parent
-
-MNIST = Spec(
-    name="mnist-net",
-    program="run_mnist.py",
-    contract=DIGITS,
-    checkpoint=_HERE / "net.pth",
-    network=(_HERE / "net.py", _HERE / "preprocess.py"),
-    limits={"eager": 5e-6, "torchscript": 5e-6, "libtorch": 5e-6, "onnx": 2e-5},
-)
+def _read(given: TensorSpec | str) -> TensorSpec:
+    return tensor(given) if isinstance(given, str) else given

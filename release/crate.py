@@ -5,7 +5,7 @@ it by `manifest.json` and, last of all, `SHA256SUMS`.
 """
 
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib import resources
@@ -14,7 +14,7 @@ from pathlib import Path
 from torchcrate.errors import ContractError, CrateError, ParityError
 from torchcrate.export.artifact import PYTHON, Artifact, Role, sha256_of
 from torchcrate.files import reading, write_whole, writing
-from torchcrate.model.spec import Spec
+from torchcrate.model.spec import ModelSpec
 from torchcrate.release import instruction
 from torchcrate.release.manifest import (
     LARGEST,
@@ -74,30 +74,68 @@ def _foreign(folder: Path) -> list[str]:
     return sorted(names)
 
 
-def copy_programs(spec: Spec, out: Path) -> tuple[Artifact, ...]:
+def program_names(spec: ModelSpec) -> tuple[str, ...]:
+    """Return the names of all files that come into a crate beside what a network brings."""
+    names = [name for *_, name in _programs(spec)]
+    return (*names, "LICENSE", instruction.NAME, provenance.NAME, DRAFT, MANIFEST, SUMS, PARITY)
+
+
+def copy_programs(
+    spec: ModelSpec,
+    formats: Collection[str],
+    out: Path,
+    network: Mapping[str, Path],
+    requirements: Collection[str] = (),
+) -> tuple[Artifact, ...]:
     """Copy runners, network, C++ sources, requirements and licence into the crate at `out`.
+
+    Args:
+        spec: Names the front door.
+        formats: Those that the crate has; a program for others is left out.
+        out: The crate.
+        network: The path of each file that builds the network, by its name in the crate.
+        requirements: What these need installed.
 
     Raises:
         FolderError: If `out` cannot be written.
     """
+    made = [
+        _copied(path, out / name, "module", ("eager",)) for name, path in network.items()
+    ]
+    for path, role, needed, name in _programs(spec):
+        if kept := tuple(each for each in needed if each in formats):
+            made.append(_copied(path, out / name, role, kept))
+    listed = out / "requirements-eager.txt"
+    if requirements and listed.exists():
+        write_whole(listed, listed.read_bytes() + "".join(f"{r}\n" for r in requirements).encode())
+        made = [file for file in made if file.name != listed.name]
+        made.append(Artifact.of(listed, "requirements", ("eager",)))
+    write_whole(out / "LICENSE", instruction.licence())
+    return (*made, Artifact.of(out / "LICENSE", "licence"))
+
+
+def _programs(spec: ModelSpec) -> Iterator[tuple[Path, Role, tuple[str, ...], str]]:
+    """Yield path, role, formats and name in the crate of every file that ships with any network."""
     runners, cpp = resources.files("torchcrate.runners"), resources.files("torchcrate.cpp_demo")
-    made = [_copied(path, out / path.name, "module", ("eager",)) for path in spec.network]
-    with resources.as_file(runners) as here, resources.as_file(cpp) as there:
+    model = resources.files("torchcrate.model")
+    with (
+        resources.as_file(runners) as here,
+        resources.as_file(cpp) as there,
+        resources.as_file(model.joinpath("calling.py")) as calling,
+    ):
+        yield calling, "module", ("eager",), calling.name
         for path in sorted(here.iterdir()):
             stem, _, format = path.stem.partition("_" if path.suffix == ".py" else "-")
             formats = (format,) if format else PYTHON
             if path.suffix == ".txt":
-                made.append(_copied(path, out / path.name, "requirements", formats))
+                yield path, "requirements", formats, path.name
             elif path.suffix == ".py" and stem == "run":
-                name = path.name if format else spec.program
-                made.append(_copied(path, out / name, "runner", formats))
+                yield path, "runner", formats, path.name if format else spec.program
             elif path.suffix == ".py" and path.stem != "__init__":
-                made.append(_copied(path, out / path.name, "module", PYTHON))
+                yield path, "module", PYTHON, path.name
         for path in sorted(there.iterdir()):
             if path.suffix in (".cpp", ".h") or path.name == "CMakeLists.txt":
-                made.append(_copied(path, out / path.name, "source", ("cpp",)))
-    write_whole(out / "LICENSE", instruction.licence())
-    return (*made, Artifact.of(out / "LICENSE", "licence"))
+                yield path, "source", ("cpp",), path.name
 
 
 def _copied(path: Path, target: Path, role: Role, formats: tuple[str, ...]) -> Artifact:
@@ -109,7 +147,7 @@ def _copied(path: Path, target: Path, role: Role, formats: tuple[str, ...]) -> A
 def write_draft(
     out: Path,
     draft: Manifest,
-    spec: Spec,
+    spec: ModelSpec,
     origin: provenance.Origin,
     materials: provenance.Materials,
 ) -> Manifest:

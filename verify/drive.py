@@ -1,11 +1,12 @@
-"""The four shipped programs, started as a consumer starts them."""
+"""The shipped programs, started as a consumer starts them."""
 
 import json
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import safetensors
@@ -13,9 +14,10 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from torchcrate.errors import RunnerError
-from torchcrate.model.samples import Pixels
+from torchcrate.model.spec import Cases
 
-Answers = NDArray[np.float32]
+Answers = dict[str, NDArray[Any]]
+"""The outputs to one input, by name."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +50,18 @@ class Program:
             tensors = safetensors.numpy.load_file(out)
         except (OSError, safetensors.SafetensorError) as error:
             raise RunnerError(f"{self.runtime} wrote no answers: {error}") from error
-        return {key.rpartition(".")[0]: value for key, value in tensors.items()}
+        answers: dict[str, Answers] = {}
+        for key, value in tensors.items():
+            case, _, name = key.rpartition(".")
+            answers.setdefault(case, {})[name] = value
+        return answers
 
-    def read(self, images: Sequence[Path]) -> dict[str, Answers]:
-        """Return the log-probabilities, (1, C), of each image file by its name.
+    def read(self, images: Sequence[Path], dtypes: Mapping[str, str]) -> dict[str, Answers]:
+        """Return the answer to each image file, batch of one, by its name.
+
+        Args:
+            images: The files.
+            dtypes: Of each output, by its name.
 
         Raises:
             RunnerError: If it fails or refuses one of them.
@@ -59,7 +69,12 @@ class Program:
         options = [word for image in images for word in ("--image", str(image))]
         lines = self._run("--json", *options).splitlines()
         rows = [json.loads(line) for line in lines]
-        return {Path(row["path"]).name: np.array([row["log_probs"]], np.float32) for row in rows}
+        return {
+            Path(row["path"]).name: {
+                name: np.array([row[name]], dtype) for name, dtype in dtypes.items()
+            }
+            for row in rows
+        }
 
     def _run(self, *options: str) -> str:
         command = [*self.command, "--crate", str(self.crate), *options]
@@ -73,20 +88,31 @@ class Program:
         return done.stdout
 
 
-def programs(crate: Path, libtorch: Path) -> tuple[Program, ...]:
-    """Return the crate's four programs; `libtorch` is the C++ one, built from its sources."""
+def programs(crate: Path, runners: Collection[str], libtorch: Path | None) -> tuple[Program, ...]:
+    """Return the crate's programs.
+
+    Args:
+        crate: Its folder.
+        runners: The names of its files that are started.
+        libtorch: The C++ one, built from its sources; None if it has none.
+    """
     python = {"eager": "run_eager.py", "torchscript": "run_torchscript.py", "onnx": "run_onnx.py"}
     crate = crate.resolve()
-    return (
-        *(
-            Program(name, (sys.executable, str(crate / file)), crate)
-            for name, file in python.items()
-        ),
-        Program("libtorch", (str(libtorch.resolve()),), crate),
-    )
+    found = [
+        Program(name, (sys.executable, str(crate / file)), crate)
+        for name, file in python.items()
+        if file in runners
+    ]
+    if libtorch is not None:
+        found.append(Program("libtorch", (str(libtorch.resolve()),), crate))
+    return tuple(found)
 
 
-def write_inputs(path: Path, name: str, cases: Mapping[str, Pixels]) -> None:
-    """Write the inputs of all cases, `name` being the contract's, where `answer` reads them."""
-    tensors = {f"{case}.{name}": np.ascontiguousarray(image) for case, image in cases.items()}
+def write_inputs(path: Path, cases: Cases) -> None:
+    """Write the inputs of all cases where `answer` reads them."""
+    tensors = {
+        f"{case}.{name}": np.array(value, order="C")
+        for case, inputs in cases.items()
+        for name, value in inputs.items()
+    }
     safetensors.numpy.save_file(tensors, path)

@@ -1,8 +1,9 @@
-"""The whole verification of a crate: reference, four programs, golden vectors, one report."""
+"""The whole verification of a crate: reference, programs, golden vectors, one report."""
 
 import platform
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import onnxruntime
@@ -14,11 +15,14 @@ from torch import nn
 from torchcrate.errors import ContractError
 from torchcrate.export.artifact import Artifact, Role, sha256_of
 from torchcrate.files import reading
-from torchcrate.model import checkpoint
+from torchcrate.model import eager, weights
+from torchcrate.model.contract import IMAGE, Contract
+from torchcrate.model.eager import Answers, dtypes
 from torchcrate.model.samples import Pixels
-from torchcrate.model.spec import Spec
+from torchcrate.model.spec import Cases, ModelSpec
+from torchcrate.model.tolerance import tolerances
 from torchcrate.verify.build import build_cpp
-from torchcrate.verify.drive import Answers, Program, programs, write_inputs
+from torchcrate.verify.drive import Program, programs, write_inputs
 from torchcrate.verify.parity import allowed, compare
 from torchcrate.verify.pictures import shown
 from torchcrate.verify.report import Parity, Report
@@ -27,25 +31,28 @@ from torchcrate.verify.report import Parity, Report
 def judge(
     crate: Path,
     files: tuple[Artifact, ...],
-    spec: Spec,
+    contract: Contract,
+    spec: ModelSpec,
     build: Path,
-    cases: Mapping[str, Pixels],
+    cases: Cases,
     on_step: Callable[[str], None] = lambda step: None,
 ) -> Report:
-    """Hold the answers of the crate's four programs against eager's, on every input.
+    """Hold the answers of the crate's programs against eager's, on every input.
 
-    The reference is computed here, by torchcrate's own network with the crate's weights.
+    The reference is computed here, by the spec's own network with the crate's weights.
 
     Args:
         crate: The folder of the crate.
         files: Its files; each is hashed before its program runs.
-        spec: The network's contract and limits.
+        contract: What the crate states of its inputs and outputs.
+        spec: The network, and what it allows.
         build: Where the C++ program is built.
-        cases: What to ask, each (N, 1, H, W) uint8 by name; see `inputs`.
+        cases: What to ask.
         on_step: Called with a word before each step.
 
     Raises:
-        ContractError: If the weights do not fit the network.
+        ContractError: If the weights do not fit the network, or its answers the contract.
+        ExportError: If the network fails on a case.
         RunnerError: If a program cannot be built or started, or fails.
     """
     judged = {}
@@ -53,46 +60,80 @@ def judge(
         with reading(crate / file.name):
             judged[file.name] = sha256_of(crate / file.name)
     on_step("reference")
-    reference = checkpoint.load(crate / _name(files, "state_dict"))
-    want = _answers(reference, cases)
-    on_step("build C++")
-    sources = [file.name for file in files if file.role == "source"]
-    libtorch = build_cpp(crate, sources, build)
+    reference = Reference.of(crate / _name(files, "state_dict"), contract, spec)
+    want = reference.answers(cases)
+    libtorch = None
+    if sources := [file.name for file in files if file.role == "source"]:
+        on_step("build C++")
+        libtorch = build_cpp(crate, sources, build)
+    runners = [file.name for file in files if file.role == "runner"]
     found: list[tuple[Parity, tuple[str, ...]]] = []
     with tempfile.TemporaryDirectory(prefix="torchcrate-") as scratch:
         folder = Path(scratch)
         asked = folder / "inputs.safetensors"
-        write_inputs(asked, spec.contract.inputs[0].name, cases)
-        images = shown(folder)
-        for program in programs(crate, libtorch):
+        write_inputs(asked, cases)
+        images = shown(folder, contract)
+        for program in programs(crate, runners, libtorch):
             on_step(program.runtime)
-            limit = allowed(program.runtime, "tensors", spec.limits)
+            limit = allowed(program.runtime, "tensors", reference.limits, spec.exact)
             got = program.answer(asked, folder)
-            found.append(compare(program.runtime, "tensors", limit, want, got))
-            found.append(judge_images(program, reference, spec, images))
+            found.append(compare(program.runtime, "tensors", limit, want, got, contract))
+            if images:
+                found.append(judge_images(program, reference, images))
     on_step("golden vectors")
     failures = [line for _, lines in found for line in lines]
-    failures += _golden(crate / _name(files, "golden"), reference, spec)
+    failures += _golden(crate / _name(files, "golden"), reference)
     return Report(judged, _machine(), tuple(parity for parity, _ in found), tuple(failures))
 
 
+@dataclass(frozen=True)
+class Reference:
+    """What is right: eager's answers, and how far others may be from them.
+
+    Attributes:
+        module: The network, in eval mode.
+        contract: Its inputs and outputs.
+        limits: The largest difference for each runtime.
+    """
+
+    module: nn.Module
+    contract: Contract
+    limits: Mapping[str, float]
+
+    @classmethod
+    def of(cls, checkpoint: Path, contract: Contract, spec: ModelSpec) -> "Reference":
+        """Build the network of `spec` with the weights of a crate.
+
+        Raises:
+            ContractError: If they do not fit it.
+        """
+        module = weights.load(spec, checkpoint).module
+        return cls(module, contract, tolerances(spec, dtypes(module, contract)))
+
+    def answers(self, cases: Cases) -> dict[str, Answers]:
+        """Return eager's answer to each case, by case and output."""
+        return eager.answers(self.module, self.contract, cases)
+
+
 def judge_images(
-    program: Program, reference: nn.Module, spec: Spec, images: Mapping[Path, Pixels]
+    program: Program, reference: Reference, images: Mapping[Path, Pixels]
 ) -> tuple[Parity, tuple[str, ...]]:
-    """Hold what a program says of image files against the reference on the grey values in them.
+    """Hold what a program says of image files against the reference on the pixels in them.
 
     Args:
         program: One of the crate's.
-        reference: What is right, (N, 1, H, W) uint8 -> (N, C) float32.
-        spec: Whose limits hold.
-        images: What is to be seen in each file, (1, 1, H, W); see `pictures.shown`.
+        reference: What is right.
+        images: What is to be seen in each file, (1, C, H, W); see `pictures.shown`.
 
     Raises:
         RunnerError: If the program fails or refuses one of them.
     """
-    want = _answers(reference, {path.name: grey for path, grey in images.items()})
-    limit = allowed(program.runtime, "images", spec.limits)
-    return compare(program.runtime, "images", limit, want, program.read(list(images)))
+    contract = reference.contract
+    name = next(given.name for given in contract.inputs if given.meaning == IMAGE)
+    want = reference.answers({path.name: {name: seen} for path, seen in images.items()})
+    limit = allowed(program.runtime, "images", reference.limits)
+    got = program.read(list(images), {answer.name: answer.dtype for answer in contract.outputs})
+    return compare(program.runtime, "images", limit, want, got, contract)
 
 
 def _name(files: tuple[Artifact, ...], role: Role) -> str:
@@ -103,30 +144,28 @@ def _name(files: tuple[Artifact, ...], role: Role) -> str:
     return named[0]
 
 
-def _answers(reference: nn.Module, cases: Mapping[str, Pixels]) -> dict[str, Answers]:
-    with torch.inference_mode():
-        return {case: reference(torch.from_numpy(image)).numpy() for case, image in cases.items()}
-
-
-def _golden(path: Path, reference: nn.Module, spec: Spec) -> tuple[str, ...]:
+def _golden(path: Path, reference: Reference) -> tuple[str, ...]:
     """Return a line for each golden vector that the reference does not confirm."""
     try:
         tensors = safetensors.numpy.load_file(path)
     except safetensors.SafetensorError as error:
         raise ContractError(f"{path} holds no golden vectors: {error}") from error
-    given, answered = spec.contract.inputs[0].name, spec.contract.outputs[0].name
-    asked = {
-        key.removesuffix(f".{given}"): value
-        for key, value in tensors.items()
-        if key.endswith(f".{given}")
-    }
-    wanted = {
-        case: tensors[f"{case}.{answered}"] for case in asked if f"{case}.{answered}" in tensors
-    }
-    if not asked or len(wanted) != len(asked):
+    contract = reference.contract
+    given = {one.name for one in contract.inputs}
+    answered = {one.name for one in contract.outputs}
+    asked: Cases = {}
+    wanted: dict[str, Answers] = {}
+    for key, value in tensors.items():
+        case, _, name = key.rpartition(".")
+        if name in given:
+            asked.setdefault(case, {})[name] = value
+        elif name in answered:
+            wanted.setdefault(case, {})[name] = value
+    whole = asked.keys() == wanted.keys() and all(set(one) == answered for one in wanted.values())
+    if not asked or not whole:
         raise ContractError(f"{path} holds no golden vectors, or lacks some of their answers")
-    got = _answers(reference, asked)
-    return compare("golden", "tensors", spec.limits["eager"], wanted, got)[1]
+    got = reference.answers(asked)
+    return compare("golden", "tensors", reference.limits["eager"], wanted, got, contract)[1]
 
 
 def _machine() -> dict[str, str]:

@@ -1,46 +1,36 @@
 """Answers held against eager's: pure functions, and the rule of what may differ."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from torchcrate.errors import ParityError
+from torchcrate.model.contract import Contract
+from torchcrate.model.tolerance import difference, spread
 from torchcrate.verify.report import Parity
 
-Answers = NDArray[np.float32]
-
-# The runtimes that compute with eager's own kernels: no digit may differ where batch and
-# threads are the reference's. Elsewhere, and for all others, the spec's limit holds.
-EXACT = frozenset({"eager", "torchscript", "libtorch"})
+Answers = dict[str, NDArray[Any]]
 
 
-def allowed(runtime: str, way: str, limits: Mapping[str, float]) -> float:
-    """Return the largest difference that `runtime` may show when asked in this way."""
-    return 0.0 if runtime in EXACT and way == "tensors" else limits[runtime]
+def allowed(
+    runtime: str, way: str, limits: Mapping[str, float], exact: Collection[str] = ()
+) -> float:
+    """Return the largest difference that `runtime` may show when asked in this way.
 
-
-def difference(got: Answers, want: Answers) -> NDArray[np.float64]:
-    """Return |got - want| / (1 + |want|), element by element; NaN where either is not finite.
-
-    Log-probabilities reach -81, where one float32 step is 7.6e-6; hence the denominator.
-
-    Raises:
-        ParityError: If the shapes differ; there is nothing to measure then.
+    Where batch and threads are the reference's, the `exact` ones may show none.
     """
-    if got.shape != want.shape:
-        raise ParityError(f"answers have shape {got.shape}, not {want.shape}")
-    wide = want.astype(np.float64)
-    with np.errstate(invalid="ignore"):
-        off = np.abs(got.astype(np.float64) - wide) / (1 + np.abs(wide))
-    return np.where(np.isfinite(got) & np.isfinite(want), off, np.nan)
+    return 0.0 if runtime in exact and way == "tensors" else limits[runtime]
 
 
-def margins(want: Answers) -> NDArray[np.float64]:
-    """Return how far the best label lies before the second, (N,) for `want` (N, C)."""
-    ordered = np.sort(want.astype(np.float64), axis=1)
-    return ordered[:, -1] - ordered[:, -2]
+def margins(want: NDArray[Any]) -> NDArray[np.float64]:
+    """Return how far the best label lies before the second, (...) for `want` (..., C)."""
+    if want.shape[-1] < 2:
+        return np.full(want.shape[:-1], np.inf)
+    ordered = np.sort(want.astype(np.float64), axis=-1)
+    return np.asarray(ordered[..., -1] - ordered[..., -2])
 
 
 def compare(
@@ -49,6 +39,7 @@ def compare(
     limit: float,
     want: Mapping[str, Answers],
     got: Mapping[str, Answers],
+    contract: Contract,
 ) -> tuple[Parity, tuple[str, ...]]:
     """Compare one runtime's answers with the reference's over all cases.
 
@@ -56,52 +47,83 @@ def compare(
         runtime: Its name.
         way: "tensors" or "images".
         limit: The largest difference allowed.
-        want: Eager's answers by case, each (N, C).
+        want: Eager's answers by case and output.
         got: The runtime's, for the same cases.
+        contract: Whose first output has labels, if there are any.
 
     Returns:
         The figures, and one line for each case that is off, naming runtime, case and figure.
     """
     failures, worst, where = [], 0.0, next(iter(want))
-    parts, flips, forgiving = [], 0, 0.0
+    parts, flips, forgiving, margin = [], 0, 0.0, math.inf
+    labelled = contract.outputs[0].name if contract.labels else None
     for case, wanted in want.items():
-        try:
-            off = difference(got[case], wanted) if case in got else None
-        except ParityError as error:
-            failures.append(f"{runtime} at {case}: {error}")
-            continue
-        if off is None:
-            failures.append(f"{runtime} at {case}: no answer")
-            continue
-        most = float(off.max()) if off.size else 0.0
-        other = got[case].argmax(1) != wanted.argmax(1)
-        flipped = other & (margins(wanted) > limit)
-        flips += int(flipped.sum())
-        # Labels that differ are a tie, and pass, where the limit is no less than the margin.
-        forgiving = float(margins(wanted)[other].max(initial=forgiving))
-        parts.append(off.ravel())
-        if not math.isnan(worst) and not most <= worst:  # NaN is worse than any number
-            worst, where = most, case
-        if not most <= limit:
-            failures.append(f"{runtime} at {case}: difference {most:.1e}, limit {limit:.1e}")
-        if flipped.any():
-            failures.append(f"{runtime} at {case}: {int(flipped.sum())} labels flipped")
+        for name, answer in wanted.items():
+            at = case if len(wanted) == 1 else f"{case}, {name}"
+            off, problem = _difference(got.get(case, {}).get(name), answer)
+            if name == labelled:
+                margin = float(margins(answer).min(initial=margin))
+            if off is None:
+                failures.append(f"{runtime} at {at}: {problem}")
+                continue
+            most = float(off.max()) if off.size else 0.0
+            parts.append(off.ravel())
+            if not math.isnan(worst) and not most <= worst:  # NaN is worse than any number
+                worst, where = most, at
+            if not most <= limit:
+                failures.append(f"{runtime} at {at}: difference {most:.1e}, limit {limit:.1e}")
+            if name != labelled or not answer.size:
+                continue
+            other = got[case][name].argmax(-1) != answer.argmax(-1)
+            flipped = int((other & (margins(answer) > limit)).sum())
+            flips += flipped
+            # Labels that differ are a tie, and pass, where the limit is no less than the margin.
+            forgiving = float(margins(answer)[other].max(initial=forgiving))
+            if flipped:
+                failures.append(f"{runtime} at {at}: {flipped} labels flipped")
     every = np.concatenate(parts) if parts else np.array([np.nan])
-    finite = bool(np.isfinite(every).all()) and len(parts) == len(want)
+    count = sum(len(wanted) for wanted in want.values())
+    finite = bool(np.isfinite(every).all()) and len(parts) == count
+    apart = spread(want.values())
+    if not apart > limit:
+        failures.append(
+            f"{runtime}: its inputs cannot tell it from any other, eager's answers to them differ "
+            f"by {apart:.1e} and {limit:.1e} is allowed: give samples that the network tells apart"
+        )
     return (
         Parity(
             runtime=runtime,
             way=way,
             inputs=len(want),
-            images=sum(len(wanted) for wanted in want.values()),
+            images=sum(_entries(wanted, contract) for wanted in want.values()),
             limit=limit,
-            maximum=float(every.max()) if finite else None,
-            p999=float(np.quantile(every, 0.999)) if finite else None,
+            maximum=float(every.max(initial=0.0)) if finite else None,
+            p999=float(np.quantile(every, 0.999)) if finite and every.size else None,
             flips=flips,
-            margin=float(min(margins(wanted).min() for wanted in want.values())),
-            needed=float(max(every.max(), forgiving)) if finite else None,
+            margin=None if math.isinf(margin) else margin,
+            needed=float(max(every.max(initial=0.0), forgiving)) if finite else None,
             worst=where,
             passed=not failures,
+            spread=apart,
         ),
         tuple(failures),
     )
+
+
+def _difference(
+    got: NDArray[Any] | None, want: NDArray[Any]
+) -> tuple[NDArray[np.float64] | None, str]:
+    """Return the differences, or None and why there are none."""
+    if got is None:
+        return None, "no answer"
+    try:
+        return difference(got, want), ""
+    except ParityError as error:
+        return None, str(error)
+
+
+def _entries(answers: Answers, contract: Contract) -> int:
+    """Return how many entries of a batch one call had; 1 if there is no batch."""
+    first = contract.outputs[0]
+    batched = bool(first.axes) and isinstance(first.axes[0], str)
+    return len(answers[first.name]) if batched else 1

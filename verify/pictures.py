@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from torchcrate.model.contract import IMAGE, Contract
 from torchcrate.model.samples import DRAWINGS, Pixels, drawings
 from torchcrate.verify.png import GREY, GREY_ALPHA, PALETTE, RGB, RGB_ALPHA, Png, Samples
 
@@ -28,16 +29,26 @@ _DARK = 0.6  # of the largest value: no ink is lighter
 Mask = NDArray[np.bool_]
 
 
-def shown(folder: Path) -> dict[Path, Pixels]:
-    """Return the files to ask, and the grey values to be seen in each, (1, 1, H, W) uint8.
+def shown(folder: Path, contract: Contract) -> dict[Path, Pixels]:
+    """Return the files to ask, and the pixels to be seen in each, (1, C, H, W) uint8.
 
-    They are the committed drawings, and `pictures`, which are written into `folder`.
+    They are the committed drawings, and `pictures`, which are written into `folder`, of the size
+    that the contract's image has where it is fixed. None if it takes no images.
     """
-    files = {DRAWINGS / name: grey for name, grey in drawings().items()}
+    image = next((given for given in contract.inputs if given.meaning == IMAGE), None)
+    if image is None:
+        return {}
+    _, channels, height, width = image.axes
+    files: dict[Path, Pixels] = {}
+    if channels == 1 and isinstance(height, str) and isinstance(width, str):
+        files = {DRAWINGS / name: grey for name, grey in drawings().items()}
     for picture in pictures():
-        path = folder / picture.name
-        path.write_bytes(picture.encode())
-        files[path] = picture.grey()
+        fitted = picture.resized(
+            height if isinstance(height, int) else None, width if isinstance(width, int) else None
+        )
+        path = folder / fitted.name
+        path.write_bytes(fitted.encode())
+        files[path] = fitted.grey() if channels == 1 else fitted.rgb()
     return files
 
 

@@ -8,7 +8,7 @@ of `runners/images.py` is worked out on the samples, not on the file.
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -57,11 +57,26 @@ class Png:
 
     def grey(self) -> Pixels:
         """Return what the decode rule makes of the samples, (1, 1, H, W) uint8."""
-        colours, alpha = self._eight_bits()
-        over_white = (colours * alpha + 255 * (255 - alpha) + 127) // 255
-        red, green, blue = np.broadcast_to(over_white, (*colours.shape[:2], 3)).transpose(2, 0, 1)
+        red, green, blue = self._over_white()
         luma: Samples = (19595 * red + 38470 * green + 7471 * blue + 32768) >> 16
         return luma.astype(np.uint8)[None, None]
+
+    def rgb(self) -> Pixels:
+        """Return the colours that the decode rule makes of the samples, (1, 3, H, W) uint8."""
+        return np.ascontiguousarray(self._over_white(), np.uint8)[None]
+
+    def resized(self, height: int | None, width: int | None) -> "Png":
+        """Return the same kind of picture with the nearest samples, of another size or its own."""
+        rows, columns = self.samples.shape[:2]
+        down = np.arange(height or rows) * rows // (height or rows)
+        right = np.arange(width or columns) * columns // (width or columns)
+        return replace(self, samples=self.samples[down][:, right])
+
+    def _over_white(self) -> Samples:
+        """Return red, green and blue, (3, H, W) in [0, 255]."""
+        colours, alpha = self._eight_bits()
+        over_white = (colours * alpha + 255 * (255 - alpha) + 127) // 255
+        return np.broadcast_to(over_white, (*colours.shape[:2], 3)).transpose(2, 0, 1)
 
     def _eight_bits(self) -> tuple[Samples, Samples]:
         """Return colours, (H, W, 1 or 3), and alpha, (H, W, 1), all in [0, 255]."""

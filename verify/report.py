@@ -17,15 +17,17 @@ class Parity:
         runtime: "eager", "torchscript", "onnx" or "libtorch".
         way: "tensors" (exact batches through --tensors) or "images" (PNG files through --image).
         inputs: How many batches or files were compared.
-        images: How many images they held.
+        images: How many images, or entries of whatever comes in batches, they held.
         limit: The largest difference that was allowed.
         maximum: The largest difference found; NaN is stored as null.
         p999: The 99.9th percentile of the differences.
         flips: Labels that differ where the reference's margin exceeds the limit.
-        margin: Smallest top-1 margin of the reference over all images.
+        margin: Smallest top-1 margin of the reference over all images; null without labels.
         needed: The smallest limit that would pass; null if none would, for want of an answer.
         worst: The name of the input with the largest difference, the first with NaN before all.
         passed: Whether every rule held.
+        spread: How much the reference's own answers differ between inputs, on the scale of
+            a difference; null in reports of before it was measured.
     """
 
     runtime: str
@@ -36,10 +38,11 @@ class Parity:
     maximum: float | None
     p999: float | None
     flips: int
-    margin: float
+    margin: float | None
     needed: float | None
     worst: str
     passed: bool
+    spread: float | None = None
 
 
 @dataclass(frozen=True)

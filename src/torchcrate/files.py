@@ -17,12 +17,23 @@ def write_whole(path: Path, data: bytes) -> None:
     Raises:
         FolderError: If the folder cannot be written or the disk is full; no part is left.
     """
+    with whole(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[BinaryIO]:
+    """Give a file to write, which stands at `path` when the block ends, and not before.
+
+    Raises:
+        FolderError: As `write_whole`.
+    """
     partial = path.with_name(path.name + ".partial")
     with writing(path):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with partial.open("wb") as file:
-                file.write(data)
+            with partial.open("w+b") as file:
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             partial.replace(path)

@@ -5,18 +5,20 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from torchcrate.export.artifact import sha256_of
+from torchcrate.errors import ContractError
+from torchcrate.export.artifact import Artifact, sha256_of
+from torchcrate.export.findings import NAME as FINDINGS
+from torchcrate.export.findings import Findings
 from torchcrate.export.models import export_models
-from torchcrate.files import writing
-from torchcrate.model import checkpoint as weights
+from torchcrate.files import reading, write_whole, writing
+from torchcrate.model import cases, project, targets, weights
 from torchcrate.model.record import Record
 from torchcrate.model.samples import DRAWINGS
-from torchcrate.model.spec import Spec
+from torchcrate.model.spec import ModelSpec
 from torchcrate.release import crate as crates
 from torchcrate.release.manifest import Manifest, check_name, check_version
 from torchcrate.release.trust.provenance import Materials, Origin
 from torchcrate.table import table
-from torchcrate.verify import inputs
 from torchcrate.verify.drive import programs
 from torchcrate.verify.judge import judge
 from torchcrate.verify.report import Parity
@@ -25,53 +27,120 @@ Say = Callable[[str], None]
 
 
 def export(
-    spec: Spec,
-    checkpoint: Path | None,
+    spec: ModelSpec,
+    target: str,
     out: Path,
-    name: str,
     version: str,
     origin: Origin,
     say: Say,
-) -> Manifest:
-    """Write the whole crate but for the seal into `out`, and return its draft.
+) -> tuple[Manifest, Findings]:
+    """Write the whole crate but for the seal into `out`; return its draft and what was found.
+
+    Args:
+        spec: The network.
+        target: Where it was found, `package.module:name`; "" for the table of a project.
+        out: The folder of the crate.
+        version: Of the crate.
+        origin: Where it is made.
+        say: Called with a word before each step.
 
     Raises:
-        CrateError: If the checkpoint does not fit, a format cannot hold the network,
-            or `out` cannot be written.
+        CrateError: If the checkpoint does not fit, no format holds the network, one that the
+            spec asks for does not, or `out` cannot be written.
     """
-    check_name(name), check_version(version)
-    checkpoint = checkpoint or spec.checkpoint
-    module = weights.load(checkpoint)
-    sha256 = sha256_of(checkpoint)
-    record = Record.beside(checkpoint, sha256)
+    check_name(spec.name), check_version(version)
+    loaded = weights.load(spec)
+    record, sha256 = None, ""
+    if spec.checkpoint is not None:
+        sha256 = sha256_of(spec.checkpoint)
+        record = Record.beside(spec.checkpoint, sha256)
     with crates.assembling(out) as folder:
-        exported = export_models(module, spec, folder, say)
+        exported = export_models(loaded, spec, folder, crates.program_names(spec), target, say)
         say("programs and instructions")
+        write_whole(folder / FINDINGS, exported.findings.dump())
+        files = (*exported.artifacts, Artifact.of(folder / FINDINGS, "findings"))
+        formats = {format for file in files for format in file.formats}
+        if exported.sources is None:
+            formats -= {"eager"}
+        made = exported.sources
+        network, needed = (made.files, made.requirements) if made else ({}, ())
+        shipped = crates.copy_programs(spec, formats, folder, network, needed)
         draft = Manifest(
-            name=name,
+            name=spec.name,
             version=version,
-            contract=spec.contract,
+            contract=exported.contract,
             metrics={"accuracy": record.accuracy, "loss": record.loss} if record else {},
             tools=exported.tools,
             minimum=exported.minimum,
             commit=origin.commit,
             content="",
-            files=(*exported.artifacts, *crates.copy_programs(spec, folder)),
+            files=(*files, *shipped),
         )
         materials = Materials(spec.name, sha256, record.data if record else {})
-        return crates.write_draft(folder, draft, spec, origin, materials)
+        return crates.write_draft(folder, draft, spec, origin, materials), exported.findings
 
 
-def verify(spec: Spec, crate: Path, build: Path, data_dir: Path | None, say: Say) -> Manifest:
+def verify(
+    spec: ModelSpec | None, crate: Path, build: Path, data_dir: Path | None, say: Say
+) -> Manifest:
     """Judge the crate and seal it; a seal that it had is taken off first.
+
+    Args:
+        spec: The network; None takes the one that export wrote down.
+        crate: The folder of the crate.
+        build: Where the C++ program is built.
+        data_dir: Holds more to ask, where the spec knows how to read it.
+        say: Called with a word before each step.
 
     Raises:
         ParityError: If a runtime is off; parity.json holds every figure.
-        CrateError: If the crate is none, or a program cannot be built or run.
+        CrateError: If the crate is none, its network is not found, or a program cannot be
+            built or run.
     """
-    asked = inputs.cases() | (inputs.mnist_cases(data_dir) if data_dir else {})
     draft = crates.unseal(crate)
-    return crates.seal(crate, judge(crate, draft.files, spec, build, asked, say))
+    spec = spec or spec_of_crate(crate, draft)
+    asked = cases.samples(spec, draft.contract)
+    if data_dir and spec.data:
+        asked |= cases.called(spec.data)(data_dir)
+    report = judge(crate, draft.files, draft.contract, spec, build, asked, say)
+    return crates.seal(crate, report)
+
+
+def spec_of_crate(crate: Path, draft: Manifest) -> ModelSpec:
+    """Return the spec of what was exported into a crate, as it is importable here.
+
+    Raises:
+        ContractError: If the crate does not say what it was made of.
+        UsageError: If that cannot be imported.
+    """
+    with reading(crate / FINDINGS):
+        findings = Findings.parse((crate / FINDINGS).read_bytes())
+    found = targets.resolve(findings.spec) if findings.spec else project.spec_here(Path.cwd())
+    if isinstance(found, ModelSpec):
+        return found
+    if found is None:
+        raise ContractError(
+            f"{crate} was made of a [tool.torchcrate] table, and ./{project.FILE} has none: "
+            "verify it where it was exported"
+        )
+    return ModelSpec(
+        name=draft.name,
+        build=findings.spec,
+        inputs=draft.contract.inputs,
+        arguments=findings.arguments or {},
+    )
+
+
+def findings_lines(findings: Findings) -> list[str]:
+    """Return for people how each format was made, and why one is not there."""
+    lines = []
+    for form in findings.formats:
+        if not form.way:
+            lines.append(f"{form.name} is left out: {form.reason}")
+        elif form.trials:
+            why = f", because {form.reason}" if form.reason else ""
+            lines.append(f"{form.name} by {form.trials[-1].words()}{why}")
+    return lines
 
 
 def parity_table(parity: Sequence[Parity]) -> str:
@@ -96,7 +165,7 @@ def parity_table(parity: Sequence[Parity]) -> str:
 
 
 def demo(
-    spec: Spec, build: Path, data_dir: Path | None, version: str, origin: Origin, say: Say
+    spec: ModelSpec, target: str, build: Path, data_dir: Path | None, version: str, origin: Origin, say: Say
 ) -> str:
     """Go the road from the committed checkpoint to a pulled crate, and ask every runner.
 
@@ -108,7 +177,7 @@ def demo(
     from torchcrate.release.registry import open_registry
 
     crate, pulled = build / "crate", build / "pulled"
-    export(spec, None, crate, spec.name, version, origin, say)
+    export(spec, target, crate, version, origin, say)
     verify(spec, crate, build / "cpp", data_dir, say)
     # Its own registry, made anew: a changed checkout may show the same version again.
     with writing(build / "registry"):
@@ -123,12 +192,15 @@ def demo(
     rows = [("runtime", f"said of {len(images)} PNGs", "right", "difference", "seconds")]
     largest = {entry.runtime: entry.maximum for entry in manifest.parity if entry.way == "tensors"}
     truth = [image.name[0] for image in images]
-    for program in programs(pulled, build / "cpp" / "run_libtorch"):
+    answer = manifest.contract.outputs[0]
+    runners = [file.name for file in manifest.files if file.role == "runner"]
+    for program in programs(pulled, runners, build / "cpp" / "run_libtorch"):
         say(f"{program.runtime} reads {len(images)} images")
         started = time.monotonic()
-        answers = program.read(images)
+        answers = program.read(images, {answer.name: answer.dtype})
         seconds = time.monotonic() - started
-        said = [spec.contract.labels[int(answers[image.name].argmax())] for image in images]
+        found = [answers[image.name][answer.name].argmax() for image in images]
+        said = [spec.contract.labels[int(place)] for place in found]
         right = sum(one == other for one, other in zip(said, truth, strict=True))
         rows.append(
             (

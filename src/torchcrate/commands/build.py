@@ -15,7 +15,14 @@ from torchcrate.commands.options import (
     data_dir_option,
     needing,
 )
-from torchcrate.commands.show import bar, say, words
+from torchcrate.commands.show import bar, notice, say, words
+from torchcrate.commands.target import (
+    DEFAULT,
+    INPUT,
+    importable_here,
+    spec_named,
+    target_argument,
+)
 
 
 @click.command()
@@ -55,33 +62,49 @@ def train(data_dir: Path | None, out: Path, **chosen: Any) -> None:
 
 
 @click.command()
+@target_argument
 @click.option("--out", type=FOLDER, default=Path("build/crate"), show_default=True)
-@click.option("--checkpoint", type=FILE, help="Weights of the default network, a state_dict.")
+@click.option("--input", "inputs", multiple=True, metavar="NAME:DTYPE[AXES]", help=INPUT)
+@click.option("--checkpoint", type=FILE, help="Weights: .pth or .safetensors, a state_dict.")
+@click.option("--key", help="Where in a training checkpoint the state_dict lies.")
 @click.option("--name", help="Of the crate.  [default: the network's]")
 @click.option("--version", help="Of the crate.  [default: VERSION in the current folder]")
 @as_json
 def export(
-    out: Path, checkpoint: Path | None, name: str | None, version: str | None, as_json: bool
+    target: str | None,
+    out: Path,
+    inputs: tuple[str, ...],
+    checkpoint: Path | None,
+    key: str | None,
+    name: str | None,
+    version: str | None,
+    as_json: bool,
 ) -> None:
     """Write a crate: models, golden vectors, programs and instructions; not yet sealed.
 
-    Example: torchcrate export --out build/crate
+    TARGET is package.module:SPEC, or package.module:Network with --input. Without one it is
+    the [tool.torchcrate] table of ./pyproject.toml, or else the default network.
+
+    Example: torchcrate export mypkg.net:SPEC --out build/crate
     """
     with needing("export"):
         from torchcrate import road
-    from torchcrate.model.spec import MNIST
     from torchcrate.release import origin
     from torchcrate.release.trust.provenance import Origin
 
+    target, spec = spec_named(target, inputs, checkpoint, key, name)
     version = version or origin.version_of(Path.cwd())
     where = Origin.from_env(os.environ, origin.commit_of(Path.cwd()))
-    draft = road.export(MNIST, checkpoint, out, name or MNIST.name, version, where, words("export"))
+    draft, findings = road.export(spec, target, out, version, where, words("export"))
+    for line in road.findings_lines(findings):
+        notice(line)
     say(as_json, draft, f"{out}: {draft.name} {draft.version}, {len(draft.files)} files")
 
 
 @click.command()
 @crate_argument
 @data_dir_option
+@click.option("--spec", "target", metavar="TARGET", help="Instead of what export wrote down.")
 @click.option(
     "--build-dir",
     type=FOLDER,
@@ -90,16 +113,18 @@ def export(
     help="Where the C++ program is built; made anew when the crate's sources changed.",
 )
 @as_json
-def verify(crate: Path, data_dir: Path | None, build_dir: Path, as_json: bool) -> None:
-    """Hold the crate's four programs against eager; seal the crate if all answer alike.
+def verify(
+    crate: Path, data_dir: Path | None, target: str | None, build_dir: Path, as_json: bool
+) -> None:
+    """Hold the crate's programs against eager; seal the crate if all answer alike.
 
     Example: torchcrate verify build/crate
     """
     with needing("export"):
         from torchcrate import road
-    from torchcrate.model.spec import MNIST
-
-    manifest = road.verify(MNIST, crate, build_dir, data_dir, words("verify"))
+    importable_here()
+    spec = spec_named(target)[1] if target else None
+    manifest = road.verify(spec, crate, build_dir, data_dir, words("verify"))
     say(as_json, manifest, road.parity_table(manifest.parity))
 
 
@@ -112,11 +137,11 @@ def demo(data_dir: Path | None) -> None:
     """
     with needing("export"):
         from torchcrate import road
-    from torchcrate.model.spec import MNIST
     from torchcrate.release import origin
     from torchcrate.release.trust.provenance import Origin
 
     here = Path.cwd()
     version, where = origin.version_of(here), Origin.from_env(os.environ, origin.commit_of(here))
-    shown = road.demo(MNIST, Path("build"), data_dir, version, where, words("demo"))
+    target, spec = spec_named(DEFAULT)
+    shown = road.demo(spec, target, Path("build"), data_dir, version, where, words("demo"))
     click.echo(shown)

@@ -1,0 +1,159 @@
+"""Each way of making a format is tried against eager, on inputs that making it never saw."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from torchcrate.errors import CrateError, ExportError, ParityError
+from torchcrate.export import to_torchscript
+from torchcrate.export.findings import Format, Trial
+from torchcrate.export.to_onnx import to_onnx
+from torchcrate.export.words import frozen_words, reason_of
+from torchcrate.model.contract import Contract
+from torchcrate.model.eager import Answers, tensors
+from torchcrate.model.spec import Cases
+from torchcrate.model.tolerance import difference
+
+@dataclass(frozen=True)
+class Asked:
+    """What every candidate is held against.
+
+    Attributes:
+        module: The network as exported, in eval mode.
+        contract: Its inputs and outputs.
+        example: What a trace may see, by the name of the input.
+        cases: What it never saw.
+        want: Eager's answer to each case.
+        limits: The largest difference for each runtime.
+    """
+
+    module: nn.Module
+    contract: Contract
+    example: Mapping[str, Tensor]
+    cases: Cases
+    want: Mapping[str, Answers]
+    limits: Mapping[str, float]
+
+
+def torchscript(asked: Asked, path: Path) -> Format:
+    """Write model.pt in the first way that holds, and say what was tried.
+
+    Script goes before trace: it keeps every branch of the code.
+    """
+    started, trials = time.monotonic(), list[Trial]()
+    for way in to_torchscript.WAYS:
+        trial = _tried(way, lambda way=way: _torchscript(asked, way, path))
+        trials.append(trial)
+        if trial.holds:
+            break
+    return _format("torchscript", trials, started, (path,))
+
+
+def onnx(asked: Asked, path: Path) -> Format:
+    """Write model.onnx if it holds, and say what was tried."""
+    started = time.monotonic()
+    trial = _tried("onnx", lambda: _onnx(asked, path))
+    return _format("onnx", [trial], started, (path, path.with_name(f"{path.name}.data")))
+
+
+def _format(name: str, trials: list[Trial], started: float, files: tuple[Path, ...]) -> Format:
+    seconds = time.monotonic() - started
+    last = trials[-1]
+    if last.holds:
+        reason = trials[0].reason if len(trials) > 1 else ""
+        size = sum(file.stat().st_size for file in files if file.exists())
+        return Format(name, last.way, reason, tuple(trials), seconds, size)
+    for file in files:
+        file.unlink(missing_ok=True)
+    # Where neither way holds, both reasons are true, and the one is often the other's.
+    reasons = dict.fromkeys(f"{trial.way}: {trial.reason}" for trial in trials)
+    reason = "; ".join(reasons) if len(trials) > 1 else last.reason
+    return Format(name, "", reason, tuple(trials), seconds)
+
+
+def _tried(way: str, attempt: Callable[[], Trial]) -> Trial:
+    try:
+        return attempt()
+    except MemoryError:
+        raise
+    except Exception as error:  # torch, ONNX and their compilers raise kinds of their own
+        if isinstance(error, CrateError) and not isinstance(error, ExportError | ParityError):
+            raise
+        return Trial(way, False, reason_of(error))
+
+
+def _torchscript(asked: Asked, way: to_torchscript.Way, path: Path) -> Trial:
+    made = to_torchscript.make(asked.module, asked.contract, way, asked.example)
+    frozen = made.frozen
+    to_torchscript.save(made, asked.contract, path)
+    with to_torchscript.quiet():
+        module = torch.jit.load(str(path), "cpu")
+    names = [given.name for given in asked.contract.inputs]
+
+    def ask(inputs: Mapping[str, Any]) -> Sequence[NDArray[Any]]:
+        with torch.inference_mode():
+            answer = module(*tensors(inputs, names))
+        return [one.numpy() for one in (answer if isinstance(answer, tuple) else (answer,))]
+
+    return _held(way, asked, ask, asked.limits["torchscript"], frozen_words(frozen))
+
+
+def _onnx(asked: Asked, path: Path) -> Trial:
+    to_onnx(asked.module, asked.contract, path, asked.example)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # what it says of a graph that it refuses is in the error
+    session = onnxruntime.InferenceSession(
+        str(path), options, providers=["CPUExecutionProvider"]
+    )
+    names = [answer.name for answer in asked.contract.outputs]
+    return _held(
+        "onnx", asked, lambda inputs: session.run(names, dict(inputs)), asked.limits["onnx"], ""
+    )
+
+
+def _held(
+    way: str,
+    asked: Asked,
+    ask: Callable[[Mapping[str, Any]], Sequence[NDArray[Any]]],
+    limit: float,
+    cause: str,
+) -> Trial:
+    """Hold a candidate against eager on every case.
+
+    Args:
+        way: How it was made.
+        asked: The cases, and eager's answers.
+        ask: Returns the candidate's answer to one case.
+        limit: The largest difference allowed.
+        cause: What is the likely reason if it is off, "" if none is known.
+    """
+    worst, at = 0.0, ""
+    because = f"; {cause}" if cause else ""
+    for case, inputs in asked.cases.items():
+        try:
+            got = ask(inputs)
+        except Exception as error:  # each runtime raises kinds of its own
+            return Trial(way, False, f"it fails at {case}: {reason_of(error)}{because}")
+        for name, one in zip(asked.want[case], got, strict=True):
+            try:
+                off = difference(one, asked.want[case][name])
+            except ParityError as error:
+                return Trial(way, False, f"{name} at {case}: {error}{because}")
+            most = float(off.max()) if off.size else 0.0
+            if not most <= worst:
+                worst, at = most, f"{name} at {case}"
+            if not most <= limit:
+                off_by = "is NaN where eager is not" if np.isnan(most) else f"is off by {most:.1e}"
+                return Trial(
+                    way, False, f"{at} {off_by}, allowed are {limit:.1e}{because}",
+                    len(asked.cases), None if np.isnan(most) else most,
+                )
+    return Trial(way, True, "", len(asked.cases), worst)

@@ -1,0 +1,145 @@
+"""Inputs made up from a contract alone: seeded, of several sizes, unlike each other.
+
+Needs numpy and no torch. A network that is judged by them must answer differently to them,
+so that floats are smooth in their last axes, as pictures and sounds are, and of several scales.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from torchcrate.model.contract import Contract, TensorSpec
+from torchcrate.model.spec import Cases, ModelSpec
+from torchcrate.model.targets import resolve
+
+_SCALES = ((1.0, 0.0), (0.3, -0.5), (2.0, 0.8))  # factor and shift of floats, in turn
+_LONG = 8  # entries of an axis along which values can be smooth
+_COUNTS = (2, 1, 5, 7)  # of what lies along a first axis, a batch; 3 is the example's
+_STEPS = (4, 0, 11, 9)  # of any other free axis, past its smallest size; 6 and up the example's
+
+
+def samples(spec: ModelSpec, contract: Contract) -> Cases:
+    """Return what a network is judged with: its own samples, or made-up ones."""
+    return generated(contract) if spec.samples is None else dict(called(spec.samples)())
+
+
+def telling(spec: ModelSpec, contract: Contract) -> Cases:
+    """Return a smaller choice: what the spec calls golden, or else the samples."""
+    return samples(spec, contract) if spec.golden is None else dict(called(spec.golden)())
+
+
+def called(maker: Callable[..., Cases] | str) -> Callable[..., Cases]:
+    """Return a maker of cases that may be named as `package.module:name`."""
+    found: Callable[..., Cases] = resolve(maker) if isinstance(maker, str) else maker
+    return found
+
+
+def generated(contract: Contract) -> Cases:
+    """Return cases of several sizes of each free axis, by names that tell the sizes.
+
+    Optional inputs are there in some and absent in others; where an axis may have no
+    entries, one case has none.
+    """
+    cases: Cases = {}
+    for number, sizes in enumerate(_sizes(contract)):
+        name = "-".join([f"{axis}{size}" for axis, size in sizes.items()]) or "only"
+        for turn in range(1 if number else 3):
+            drawn = one(contract, sizes, seed=10 * number + turn)
+            left_out = [given.name for given in contract.inputs if given.optional]
+            cases[f"{name}-{turn}"] = drawn
+            if left_out and not number:
+                few = {key: value for key, value in drawn.items() if key not in left_out}
+                cases[f"{name}-{turn}-without"] = few
+    return cases
+
+
+def example(contract: Contract) -> dict[str, NDArray[Any]]:
+    """Return inputs of sizes that no generated case has: what a trace may see."""
+    sizes = {}
+    for place, axis in enumerate(contract.free):
+        allowed = contract.sizes_of(axis)
+        want = 3 if _counts(contract, axis) else 6 + place
+        low = max(allowed.minimum, 2)  # torch.export takes sizes 0 and 1 for fixed
+        size = max(low, want) if _counts(contract, axis) else low + want
+        sizes[axis] = size if allowed.maximum is None else min(size, allowed.maximum)
+    return one(contract, sizes, seed=987)
+
+
+def one(contract: Contract, sizes: Mapping[str, int], seed: int) -> dict[str, NDArray[Any]]:
+    """Return one seeded tensor for each input, with these sizes of the free axes."""
+    chance = np.random.default_rng([seed, len(sizes)])
+    factor, shift = _SCALES[seed % len(_SCALES)]
+    return {given.name: _tensor(given, sizes, chance, factor, shift) for given in contract.inputs}
+
+
+def _sizes(contract: Contract) -> Iterator[dict[str, int]]:
+    """Yield sizes of all free axes: one plain choice, then each axis in other sizes."""
+    choices = {axis: _choices(contract, axis) for axis in contract.free}
+    plain = {axis: sizes[0] for axis, sizes in choices.items()}
+    yield plain
+    for axis, sizes in choices.items():
+        for size in sizes[1:]:
+            yield {**plain, axis: size}
+
+
+def _choices(contract: Contract, axis: str) -> list[int]:
+    allowed = contract.sizes_of(axis)
+    low = max(allowed.minimum, 1)
+    counts = _counts(contract, axis)
+    wanted = [max(low, count) for count in _COUNTS] if counts else [low + s for s in _STEPS]
+    if allowed.maximum is not None:
+        wanted = [min(size, allowed.maximum) for size in wanted] + [allowed.maximum][: not counts]
+    if allowed.minimum == 0:
+        wanted.append(0)
+    return list(dict.fromkeys(wanted))
+
+
+def _counts(contract: Contract, axis: str) -> bool:
+    """Return whether an axis counts what is asked at once: it is the first of each that has it."""
+    having = [given for given in contract.inputs if axis in given.axes]
+    return all(given.axes[0] == axis for given in having)
+
+
+def _tensor(
+    given: TensorSpec,
+    sizes: Mapping[str, int],
+    chance: np.random.Generator,
+    factor: float,
+    shift: float,
+) -> NDArray[Any]:
+    shape = tuple(sizes[axis] if isinstance(axis, str) else axis for axis in given.axes)
+    dtype = np.dtype(given.dtype)
+    low, high = given.minimum, given.maximum
+    if dtype.kind == "b":
+        return np.asarray(chance.random(shape) < 0.7)
+    if dtype.kind in "iu":
+        least = int(low if low is not None else (0 if high is None or high >= 0 else high - 1))
+        most = int(high if high is not None else (255 if dtype == np.uint8 else least + 1))
+        if given.meaning == "image":
+            smooth = _smooth(shape, chance)
+            return np.asarray(least + (most - least) * (0.5 + smooth / 6).clip(0, 1)).astype(dtype)
+        return np.asarray(chance.integers(least, most + 1, shape)).astype(dtype)
+    values = _smooth(shape, chance) * factor + shift
+    if low is not None and high is not None:
+        values = low + (high - low) * (0.5 + values / 6).clip(0, 1)
+    elif low is not None:
+        values = low + np.abs(values)
+    elif high is not None:
+        values = high - np.abs(values)
+    return np.asarray(values).astype(dtype)
+
+
+def _smooth(shape: tuple[int, ...], chance: np.random.Generator) -> NDArray[np.float64]:
+    """Return normal noise, and waves along the last two axes where those are long."""
+    field = np.asarray(0.5 * chance.standard_normal(shape))
+    lead = shape[: max(1, len(shape) - 2)]
+    each = (*lead, *(1 for _ in shape[len(lead) :]))
+    for axis in range(len(lead), len(shape)):
+        if shape[axis] >= _LONG:
+            along = [shape[axis] if place == axis else 1 for place in range(len(shape))]
+            place = (np.arange(shape[axis]) / shape[axis]).reshape(along)
+            turns, phase = chance.integers(1, 5, each), chance.random(each)
+            field = field + 1.2 * np.sin(2 * np.pi * (turns * place + phase))
+    return field

@@ -1,0 +1,54 @@
+"""What the network itself answers: the reference that every export is held against."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from torchcrate.errors import ExportError
+from torchcrate.model import targets
+from torchcrate.model.calling import call
+from torchcrate.model.contract import Contract
+from torchcrate.model.spec import Cases
+
+Answers = dict[str, NDArray[Any]]
+"""The outputs to one input, by name."""
+
+
+def answers(module: nn.Module, contract: Contract, cases: Cases) -> dict[str, Answers]:
+    """Return the network's answer to each case, by case.
+
+    Raises:
+        ExportError: If it fails, or answers with something that is no tensor.
+        ContractError: If an input or an answer breaks the contract.
+    """
+    names = [given.name for given in contract.inputs]
+    found: dict[str, Answers] = {}
+    for case, inputs in cases.items():
+        given = tensors(inputs, names)
+        contract.check(given)
+        try:
+            with torch.inference_mode():
+                answer = call(module, names, given)
+        except Exception as error:  # the user's own code
+            why = f"{targets.said(error)}{targets.where(error)}"
+            raise ExportError(f"the network fails at {case}: {why}") from error
+        contract.check(given, answer)
+        found[case] = {
+            spec.name: one.numpy() for spec, one in zip(contract.outputs, answer, strict=True)
+        }
+    return found
+
+
+def tensors(inputs: Mapping[str, Any], names: Sequence[str]) -> list[Tensor | None]:
+    """Return the inputs of a case in order, None where one is absent."""
+    return [torch.from_numpy(np.array(inputs[n])) if n in inputs else None for n in names]
+
+
+def dtypes(module: nn.Module, contract: Contract) -> set[str]:
+    """Return the dtypes that a network computes with, those of its border among them."""
+    state = {str(value.dtype).removeprefix("torch.") for value in module.state_dict().values()}
+    return state | {spec.dtype for spec in (*contract.inputs, *contract.outputs)}
