@@ -22,6 +22,7 @@ from torchcrate.model.eager import Answers, tensors
 from torchcrate.model.spec import Cases
 from torchcrate.model.tolerance import difference
 
+
 @dataclass(frozen=True)
 class Asked:
     """What every candidate is held against.
@@ -110,9 +111,7 @@ def _onnx(asked: Asked, path: Path) -> Trial:
     to_onnx(asked.module, asked.contract, path, asked.example)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what it says of a graph that it refuses is in the error
-    session = onnxruntime.InferenceSession(
-        str(path), options, providers=["CPUExecutionProvider"]
-    )
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     names = [answer.name for answer in asked.contract.outputs]
     return _held(
         "onnx", asked, lambda inputs: session.run(names, dict(inputs)), asked.limits["onnx"], ""
@@ -153,7 +152,10 @@ def _held(
             if not most <= limit:
                 off_by = "is NaN where eager is not" if np.isnan(most) else f"is off by {most:.1e}"
                 return Trial(
-                    way, False, f"{at} {off_by}, allowed are {limit:.1e}{because}",
-                    len(asked.cases), None if np.isnan(most) else most,
+                    way,
+                    False,
+                    f"{at} {off_by}, allowed are {limit:.1e}{because}",
+                    len(asked.cases),
+                    None if np.isnan(most) else most,
                 )
     return Trial(way, True, "", len(asked.cases), worst)

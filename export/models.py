@@ -129,9 +129,7 @@ def _asked(loaded: Loaded, spec: ModelSpec, contract: Contract) -> choose.Asked:
     )
 
 
-def _sources(
-    spec: ModelSpec, target: str, taken: tuple[str, ...]
-) -> tuple[Sources | None, Format]:
+def _sources(spec: ModelSpec, target: str, taken: tuple[str, ...]) -> tuple[Sources | None, Format]:
     started = time.monotonic()
     own = target.partition(".")[0].partition(":")[0] if target != spec.build else ""
     try:

@@ -102,9 +102,7 @@ def _leads_to(package: str, found: dict[str, tuple[Path, set[str]]], alone: set[
     ) or _imported_by_others(package, found)
 
 
-def _closure(
-    modules: Sequence[str], own: str
-) -> tuple[dict[str, tuple[Path, set[str]]], set[str]]:
+def _closure(modules: Sequence[str], own: str) -> tuple[dict[str, tuple[Path, set[str]]], set[str]]:
     """Return own modules with their files and own imports, and the names of foreign packages."""
     found: dict[str, tuple[Path, set[str]]] = {}
     foreign: set[str] = set()

@@ -149,7 +149,8 @@ def _alike(axes: tuple[int | str, ...], wanted: tuple[int | str, ...], given: bo
     The free axes of an output may be reckoned from others, and are then named after how.
     """
     return len(axes) == len(wanted) and all(
-        one == other or (not given and isinstance(one, str) and isinstance(other, str))
+        one == other
+        or (not given and isinstance(one, str) and isinstance(other, str))
         or (not given and one == 0)  # the graph does not tell
         for one, other in zip(axes, wanted, strict=True)
     )

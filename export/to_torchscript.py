@@ -97,18 +97,17 @@ def require_eval(module: nn.Module) -> None:
         raise ExportError(f"{training[0]} is in train mode: call module.eval() before exporting")
 
 
-class _Holder(nn.Module):
-    """What is scripted: a place for the network, whose `forward` is defined in TorchScript."""
-
-    def __init__(self, inner: nn.Module) -> None:
-        super().__init__()
-        self.inner = inner
-
-
 def _scripted(
     module: nn.Module, contract: Contract, example: Mapping[str, Tensor]
 ) -> torch.jit.ScriptModule:
-    outer = torch.jit.script(_Holder(module).eval())
+    class Holder(nn.Module):
+        """A place for the network; a class of its own, as its `forward` is defined once a class."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = module
+
+    outer = torch.jit.script(Holder().eval())
     outer.define(_forward(module, contract, example))
     return outer  # type: ignore[no-any-return]
 

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from torchcrate.errors import FolderError
 from torchcrate.files import reading
-from torchcrate.model.spec import Cases
 from torchcrate.model.operators import declare_missing_operators
+from torchcrate.model.spec import Cases
 
 FILES = (
     "train-images-idx3-ubyte",

@@ -11,7 +11,7 @@ from typing import Any
 from torchcrate.errors import CrateError, UsageError
 from torchcrate.model.spec import ModelSpec, tensor
 
-_COMPILED = "torchvision::nms does not exist"  # torchvision beside a torch for which it was not made
+_COMPILED = "torchvision::nms does not exist"  # torchvision beside a torch of another build
 
 
 def resolve(target: str) -> Any:
@@ -111,6 +111,7 @@ def is_installed(file: str) -> bool:
 
 
 def short(file: str) -> str:
+    """Return a path as it is read in a message: from the current folder, or its name alone."""
     path = Path(file)
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else path.name
 
@@ -152,4 +153,3 @@ def _nearest(found: Any, step: str) -> str:
 
     close = difflib.get_close_matches(step, dir(found), 1)
     return f", is {close[0]} meant" if close else ""
-

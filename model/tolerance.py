@@ -35,7 +35,6 @@ def difference(got: NDArray[Any], want: NDArray[Any]) -> NDArray[np.float64]:
     """Return |got - want| / (1 + |want|), element by element; NaN where either is not finite.
 
     Log-probabilities reach -81, where one float32 step is 7.6e-6; hence the denominator.
-    Infinities of one sign are no difference: masks are made of them.
 
     Raises:
         ParityError: If the dtypes or the shapes differ; there is nothing to measure then.
@@ -47,8 +46,7 @@ def difference(got: NDArray[Any], want: NDArray[Any]) -> NDArray[np.float64]:
     one, other = got.astype(np.float64), want.astype(np.float64)
     with np.errstate(invalid="ignore"):
         off = np.abs(one - other) / (1 + np.abs(other))
-    same = np.isinf(one) & (one == other)
-    return np.where(np.isfinite(one) & np.isfinite(other), off, np.where(same, 0.0, np.nan))
+    return np.where(np.isfinite(one) & np.isfinite(other), off, np.nan)
 
 
 def spread(answers: Iterable[Mapping[str, NDArray[Any]]]) -> float:

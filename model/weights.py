@@ -28,7 +28,6 @@ _NOTES = (
 )
 
 
-
 @dataclass(frozen=True)
 class Loaded:
     """A network with its weights, in eval mode.

@@ -99,9 +99,7 @@ def copy_programs(
     Raises:
         FolderError: If `out` cannot be written.
     """
-    made = [
-        _copied(path, out / name, "module", ("eager",)) for name, path in network.items()
-    ]
+    made = [_copied(path, out / name, "module", ("eager",)) for name, path in network.items()]
     for path, role, needed, name in _programs(spec):
         if kept := tuple(each for each in needed if each in formats):
             made.append(_copied(path, out / name, role, kept))
@@ -168,6 +166,17 @@ def write_draft(
     return whole
 
 
+def stated(crate: Path) -> Manifest:
+    """Return what a crate says of itself, sealed or not.
+
+    Raises:
+        ContractError: If `crate` is no crate.
+        FolderError: If it cannot be read.
+    """
+    with reading(crate):
+        return read_manifest(crate / (DRAFT if (crate / DRAFT).exists() else MANIFEST))
+
+
 def unseal(crate: Path) -> Manifest:
     """Take the seal off, if there is one, and return what export said of the crate.
 
@@ -176,8 +185,8 @@ def unseal(crate: Path) -> Manifest:
         FolderError: If it cannot be written.
     """
     with reading(crate):
+        manifest = stated(crate)
         if not (crate / DRAFT).exists():
-            manifest = read_manifest(crate / MANIFEST)
             files = [file for file in manifest.files if file.role != "parity"]
             write_whole(crate / DRAFT, _with_files(replace(manifest, parity=()), files).dump())
         draft = read_manifest(crate / DRAFT)

@@ -24,7 +24,7 @@ ALLOWED = {
     "values": {"errors"},
     "table": set(),
     "model": {"errors", "files", "values", "model"},
-    "export": {"errors", "files", "model", "export"},
+    "export": {"errors", "files", "values", "model", "export"},
     "verify": {"errors", "files", "values", "model", "export.artifact", "verify"},
     "release": {
         *("errors", "files", "table", "values", "release", "model.contract", "model.spec"),

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from torchcrate.errors import ParityError
 from torchcrate.model.contract import Contract
-from torchcrate.model.tolerance import difference, spread
+from torchcrate.model.tolerance import difference
 from torchcrate.verify.report import Parity
 
 Answers = dict[str, NDArray[Any]]
@@ -84,12 +84,6 @@ def compare(
     every = np.concatenate(parts) if parts else np.array([np.nan])
     count = sum(len(wanted) for wanted in want.values())
     finite = bool(np.isfinite(every).all()) and len(parts) == count
-    apart = spread(want.values())
-    if not apart > limit:
-        failures.append(
-            f"{runtime}: its inputs cannot tell it from any other, eager's answers to them differ "
-            f"by {apart:.1e} and {limit:.1e} is allowed: give samples that the network tells apart"
-        )
     return (
         Parity(
             runtime=runtime,
@@ -104,7 +98,6 @@ def compare(
             needed=float(max(every.max(initial=0.0), forgiving)) if finite else None,
             worst=where,
             passed=not failures,
-            spread=apart,
         ),
         tuple(failures),
     )

@@ -26,8 +26,6 @@ class Parity:
         needed: The smallest limit that would pass; null if none would, for want of an answer.
         worst: The name of the input with the largest difference, the first with NaN before all.
         passed: Whether every rule held.
-        spread: How much the reference's own answers differ between inputs, on the scale of
-            a difference; null in reports of before it was measured.
     """
 
     runtime: str
@@ -42,7 +40,6 @@ class Parity:
     needed: float | None
     worst: str
     passed: bool
-    spread: float | None = None
 
 
 @dataclass(frozen=True)
@@ -54,12 +51,15 @@ class Report:
         machine: Processor, threads and runtime versions, for people.
         runtimes: One entry a runtime.
         failures: One line for people for each rule that did not hold.
+        spread: How much the reference's own answers to different inputs differ, on the scale
+            of a difference; null in reports from before it was measured.
     """
 
     judged: dict[str, str]
     machine: dict[str, str]
     runtimes: tuple[Parity, ...]
     failures: tuple[str, ...]
+    spread: float | None = None
 
     @property
     def passed(self) -> bool:

@@ -97,11 +97,12 @@ def verify(
         CrateError: If the crate is none, its network is not found, or a program cannot be
             built or run.
     """
-    draft = crates.unseal(crate)
-    spec = spec or spec_of_crate(crate, draft)
-    asked = cases.samples(spec, draft.contract)
+    stated = crates.stated(crate)
+    spec = spec or spec_of_crate(crate, stated)
+    asked = cases.samples(spec, stated.contract)
     if data_dir and spec.data:
         asked |= cases.called(spec.data)(data_dir)
+    draft = crates.unseal(crate)
     report = judge(crate, draft.files, draft.contract, spec, build, asked, say)
     return crates.seal(crate, report)
 
@@ -165,7 +166,13 @@ def parity_table(parity: Sequence[Parity]) -> str:
 
 
 def demo(
-    spec: ModelSpec, target: str, build: Path, data_dir: Path | None, version: str, origin: Origin, say: Say
+    spec: ModelSpec,
+    target: str,
+    build: Path,
+    data_dir: Path | None,
+    version: str,
+    origin: Origin,
+    say: Say,
 ) -> str:
     """Go the road from the committed checkpoint to a pulled crate, and ask every runner.
 

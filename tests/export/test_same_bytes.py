@@ -15,20 +15,19 @@ import pytest
 import torch
 from torch import nn
 
-from torchcrate.export import canonical
+from torchcrate.export import canonical, to_torchscript
 from torchcrate.export.artifact import sha256_of
 from torchcrate.export.to_onnx import to_onnx
-from torchcrate.export.to_torchscript import to_torchscript
-from torchcrate.model.checkpoint import load
-from torchcrate.model.contract import DIGITS
-from torchcrate.model.spec import MNIST
+from torchcrate.model import cases
+from torchcrate.model.digits import DIGITS, MNIST
+from torchcrate.model.weights import load
 
 MODELS = ("model.pth", "model.pt", "model.onnx")
 
 
 def content(crate: Path) -> dict[str, str]:
-    """Return the sha256 of all files but those that say where the crate was made."""
-    told = {"draft.json", "provenance.json"}
+    """Return the sha256 of all files but those that say where and how quickly it was made."""
+    told = {"draft.json", "provenance.json", "export.json"}
     return {path.name: sha256_of(path) for path in crate.iterdir() if path.name not in told}
 
 
@@ -61,16 +60,27 @@ class Other(nn.Module):
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
-def test_other_networks_exported_before_in_the_process_change_nothing(drafted: Path) -> None:
+def test_other_networks_exported_before_in_the_process_change_nothing(
+    drafted: Path, tmp_path: Path
+) -> None:
+    example = {name: torch.from_numpy(value) for name, value in cases.example(DIGITS).items()}
     for _ in range(3):
         torch.jit.script(nn.Sequential(Other()).eval())
-        to_torchscript(nn.Sequential(Other()).eval(), DIGITS)
-    module = load()
+        to_torchscript.make(nn.Sequential(Other()).eval(), DIGITS, "script", example)
+    module = load(MNIST).module
 
-    script, graph = to_torchscript(module, DIGITS), to_onnx(module, DIGITS)
+    made = to_torchscript.make(module, DIGITS, "script", example)
+    to_torchscript.save(made, DIGITS, tmp_path / "model.pt")
+    to_onnx(module, DIGITS, tmp_path / "model.onnx", example)
 
-    assert script == (drafted / "model.pt").read_bytes()
-    assert graph == (drafted / "model.onnx").read_bytes()
+    for name in ("model.pt", "model.onnx"):
+        assert (tmp_path / name).read_bytes() == (drafted / name).read_bytes()
+
+
+def archived(data: bytes) -> bytes:
+    buffer = io.BytesIO()
+    canonical.archive(io.BytesIO(data), buffer)
+    return buffer.getvalue()
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
@@ -79,13 +89,13 @@ def test_without_canonical_bytes_they_would_differ() -> None:
 
     def bare() -> bytes:
         buffer = io.BytesIO()
-        torch.jit.save(torch.jit.freeze(torch.jit.script(load())), buffer)
+        torch.jit.save(torch.jit.freeze(torch.jit.script(load(MNIST).module)), buffer)
         return buffer.getvalue()
 
     first, second = bare(), bare()
 
     assert first != second
-    assert canonical.archive(first) == canonical.archive(second)
+    assert archived(first) == archived(second)
 
 
 LEAK = re.compile(
@@ -112,7 +122,7 @@ def test_no_path_user_or_source_line_of_the_machine_is_in_a_model(drafted: Path,
 def test_torch_alone_would_leak_paths() -> None:
     """Shows that the test above can fail."""
     program = torch.onnx.export(
-        load(),
+        load(MNIST).module,
         (torch.zeros(2, 1, 28, 28, dtype=torch.uint8),),
         external_data=False,
         verbose=False,
@@ -141,6 +151,6 @@ def test_class_names_are_numbered_from_the_archive_alone(number: int) -> None:
         with zipfile.ZipFile(buffer, "w") as target:
             code = f"___torch_mangle_{first + 7}.B"
             target.writestr(f"x/code/a.___torch_mangle_{first}.py", code)
-        return canonical.archive(buffer.getvalue())
+        return archived(buffer.getvalue())
 
     assert archive(number) == archive(0)

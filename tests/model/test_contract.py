@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from torchcrate.errors import ContractError
-from torchcrate.model.contract import DIGITS, Contract
+from torchcrate.model.contract import Contract
+from torchcrate.model.digits import DIGITS
 
 
 def test_parse_undoes_dump() -> None:

@@ -9,9 +9,9 @@ import torch
 from torchcrate.errors import ContractError
 from torchcrate.export.artifact import sha256_of
 from torchcrate.model import mnist
-from torchcrate.model.checkpoint import load
+from torchcrate.model.digits import MNIST
+from torchcrate.model.weights import load
 from torchcrate.model.record import Record
-from torchcrate.model.spec import MNIST
 
 
 def committed() -> Record:
@@ -26,9 +26,10 @@ def test_the_committed_record_speaks_of_the_committed_weights_and_holds_the_bar(
 
 def test_the_committed_network_reads_mnist_as_its_record_says(mnist_dir: Path) -> None:
     images, labels = mnist.load(mnist_dir, train=False)
+    network = load(MNIST).module
 
     with torch.inference_mode():
-        said = torch.cat([load()(part) for part in images.split(1000)]).argmax(1)
+        said = torch.cat([network(part) for part in images.split(1000)]).argmax(1)
 
     right = int((said == labels).sum())
     assert abs(right / 10_000 - committed().accuracy) <= 0.0002  # processors differ in last digits

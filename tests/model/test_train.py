@@ -13,9 +13,9 @@ import pytest
 from torchcrate.errors import ContractError, CrateError, FolderError, UsageError
 from torchcrate.export.artifact import sha256_of
 from torchcrate.model import mnist
-from torchcrate.model.checkpoint import load
-from torchcrate.model.spec import MNIST
+from torchcrate.model.digits import MNIST
 from torchcrate.model.train import Epoch, Settings, train
+from torchcrate.model.weights import load
 
 SHORT = Settings(epochs=1, validation=1_000)
 HEADER = {"images": 16, "labels": 8}  # bytes before the data of an IDX file
@@ -93,14 +93,14 @@ def test_an_interrupted_run_leaves_the_last_good_checkpoint(
 
     assert running.returncode == 130
     assert "Traceback" not in said
-    assert load(out)
+    assert load(MNIST, out)
     assert [path.name for path in tmp_path.iterdir()] == ["net.pth"]
 
 
 def test_a_mistyped_data_folder_stops_a_verification_without_a_download(
-    tmp_path: Path, torchcrate: Callable[..., subprocess.CompletedProcess[str]]
+    drafted: Path, tmp_path: Path, torchcrate: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
-    done = torchcrate("verify", tmp_path, "--data-dir", tmp_path / "mnits")
+    done = torchcrate("verify", drafted, "--data-dir", tmp_path / "mnits")
 
     assert done.returncode == FolderError.exit_code
     assert "mnits has no readable MNIST: put train-images" in done.stderr

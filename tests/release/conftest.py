@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from torchcrate.export.artifact import Artifact, Role, sha256_of
-from torchcrate.model.contract import DIGITS
+from torchcrate.model.digits import DIGITS
 from torchcrate.release.folder import FolderRegistry
 from torchcrate.release.gitlab import GitLabRegistry
 from torchcrate.release.manifest import MANIFEST, SUMS, Manifest, content_digest

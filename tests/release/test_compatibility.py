@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from torchcrate.errors import ContractError
-from torchcrate.model.contract import DIGITS, TensorSpec
+from torchcrate.model.contract import TensorSpec
+from torchcrate.model.digits import DIGITS
 from torchcrate.release.compatibility import changes
 from torchcrate.release.manifest import MANIFEST
 from torchcrate.release.publish import publish

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from torchcrate.errors import ContractError, UsageError
 from torchcrate.export.artifact import Artifact
-from torchcrate.model.contract import DIGITS
+from torchcrate.model.digits import DIGITS
 from torchcrate.release.manifest import Manifest, check_version, content_digest, schema
 
 ROOT = Path(__file__).parents[2]

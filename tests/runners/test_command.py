@@ -17,7 +17,7 @@ import safetensors.numpy
 import torch
 
 from torchcrate import errors
-from torchcrate.model.contract import DIGITS
+from torchcrate.model.digits import DIGITS
 from torchcrate.model.samples import DRAWINGS, patterns
 
 RUNNERS = ["run_eager.py", "run_torchscript.py", "run_onnx.py", "run_mnist.py", "run_libtorch"]

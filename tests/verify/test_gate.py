@@ -16,18 +16,17 @@ import torch
 from onnx import numpy_helper
 from torch import nn
 
-from torchcrate.export import canonical
+from torchcrate.export import canonical, to_torchscript
 from torchcrate.export.to_onnx import to_onnx
-from torchcrate.export.to_torchscript import to_torchscript
-from torchcrate.model.checkpoint import load
-from torchcrate.model.contract import DIGITS
+from torchcrate.model import cases, mnist
+from torchcrate.model.digits import DIGITS, MNIST
 from torchcrate.model.net import Net
 from torchcrate.model.preprocess import Preprocess
 from torchcrate.model.samples import DRAWINGS, patterns
-from torchcrate.model.spec import MNIST
+from torchcrate.model.weights import load
 from torchcrate.release.crate import open_sealed, unseal
 from torchcrate.verify.drive import programs, write_inputs
-from torchcrate.verify.judge import judge, judge_images
+from torchcrate.verify.judge import Reference, judge, judge_images
 from torchcrate.verify.parity import compare
 from torchcrate.verify.pictures import pictures, shown
 from torchcrate.verify.report import Report
@@ -43,9 +42,21 @@ def crate(sealed: Path, tmp_path: Path) -> Path:
 
 def judged(crate: Path) -> Report:
     """Judge the crate on a few inputs, so that each damage costs seconds."""
-    cases = {f"{name}-28": images for name, images in patterns(2, 28, 28).items()}
-    cases["strokes-57x91"] = patterns(7, 57, 91)["strokes"]
-    return judge(crate, unseal(crate).files, MNIST, BUILD, cases)
+    asked = {f"{name}-28": {"image": images} for name, images in patterns(2, 28, 28).items()}
+    asked["strokes-57x91"] = {"image": patterns(7, 57, 91)["strokes"]}
+    return judge(crate, unseal(crate).files, DIGITS, MNIST, BUILD, asked)
+
+
+def example() -> dict[str, torch.Tensor]:
+    return {name: torch.from_numpy(value) for name, value in cases.example(DIGITS).items()}
+
+
+def script(module: nn.Module, path: Path, way: to_torchscript.Way = "script") -> None:
+    to_torchscript.save(to_torchscript.make(module, DIGITS, way, example()), DIGITS, path)
+
+
+def graph(module: nn.Module, path: Path) -> None:
+    to_onnx(module, DIGITS, path, example())
 
 
 def off(report: Report) -> set[str]:
@@ -56,7 +67,7 @@ def test_an_unharmed_crate_passes(crate: Path) -> None:
     report = judged(crate)
 
     assert report.passed
-    assert {entry.runtime for entry in report.runtimes} == set(MNIST.limits)
+    assert {entry.runtime for entry in report.runtimes} == set(MNIST.tolerances)
 
 
 class Unnormalised(Preprocess):
@@ -70,19 +81,19 @@ class Transposed(Preprocess):
 
 
 def with_preprocess(preprocess: nn.Module) -> nn.Module:
-    return nn.Sequential(preprocess, load()[1]).eval()
+    return nn.Sequential(preprocess, load(MNIST).network).eval()
 
 
 def test_wrong_preprocessing_is_caught_in_each_format(crate: Path) -> None:
-    (crate / "model.pt").write_bytes(to_torchscript(with_preprocess(Unnormalised()), DIGITS))
-    (crate / "model.onnx").write_bytes(to_onnx(with_preprocess(Transposed()), DIGITS))
+    script(with_preprocess(Unnormalised()), crate / "model.pt")
+    graph(with_preprocess(Transposed()), crate / "model.onnx")
 
     assert off(judged(crate)) == {"torchscript", "libtorch", "onnx"}
 
 
 def test_the_other_wrong_preprocessing_is_caught_in_each_format(crate: Path) -> None:
-    (crate / "model.pt").write_bytes(to_torchscript(with_preprocess(Transposed()), DIGITS))
-    (crate / "model.onnx").write_bytes(to_onnx(with_preprocess(Unnormalised()), DIGITS))
+    script(with_preprocess(Transposed()), crate / "model.pt")
+    graph(with_preprocess(Unnormalised()), crate / "model.onnx")
 
     assert off(judged(crate)) == {"torchscript", "libtorch", "onnx"}
 
@@ -153,7 +164,11 @@ MISREADINGS = {
 @pytest.fixture
 def images(tmp_path: Path) -> dict[Path, np.ndarray]:
     (tmp_path / "images").mkdir()
-    return shown(tmp_path / "images")
+    return shown(tmp_path / "images", DIGITS)
+
+
+def reference(crate: Path) -> Reference:
+    return Reference.of(crate / "model.pth", DIGITS, MNIST)
 
 
 @pytest.mark.parametrize("damage", MISREADINGS)
@@ -165,9 +180,9 @@ def test_a_python_decoder_that_misreads_a_kind_of_png_is_caught(
     source = (crate / "images.py").read_text()
     assert source.count(right) == 1
     (crate / "images.py").write_text(source.replace(right, wrong))
-    (onnx_runner,) = (p for p in programs(crate, libtorch) if p.runtime == "onnx")
+    (onnx_runner,) = programs(crate, ["run_onnx.py"], None)
 
-    parity, failures = judge_images(onnx_runner, load(), MNIST, images)
+    parity, failures = judge_images(onnx_runner, reference(crate), images)
 
     assert not parity.passed
     assert any(line.startswith(f"onnx at {picture}: difference ") for line in failures)
@@ -187,9 +202,9 @@ def test_a_cpp_decoder_that_misreads_three_kinds_of_png_is_caught_in_each(
         source = source.replace(right, wrong)
     (crate / "images.cpp").write_text(source)
     relinked = with_images_of(crate, libtorch)
-    (*_, cpp) = programs(crate, relinked)
+    (cpp,) = programs(crate, [], relinked)
 
-    _, failures = judge_images(cpp, load(), MNIST, images)
+    _, failures = judge_images(cpp, reference(crate), images)
 
     named = {line.split(":")[0].removeprefix("libtorch at ") for line in failures}
     assert {"rgb8.png", "grey-alpha8.png", "grey4-clear.png"} <= named
@@ -215,7 +230,7 @@ def with_images_of(crate: Path, libtorch: Path) -> Path:
 def test_verify_says_what_is_off_and_publish_then_refuses(
     crate: Path, tmp_path: Path, torchcrate: Run
 ) -> None:
-    (crate / "model.onnx").write_bytes(to_onnx(with_preprocess(Transposed()), DIGITS))
+    graph(with_preprocess(Transposed()), crate / "model.onnx")
 
     judgement = torchcrate("verify", crate, MNIST_DIR="")
     published = torchcrate("publish", crate, "--to", tmp_path / "registry")
@@ -238,7 +253,7 @@ def test_the_seal_holds_every_file_and_figure(sealed: Path) -> None:
         "SHA256SUMS",
     }
     assert {(entry.runtime, entry.way) for entry in manifest.parity} == {
-        (runtime, way) for runtime in MNIST.limits for way in ("tensors", "images")
+        (runtime, way) for runtime in MNIST.tolerances for way in ("tensors", "images")
     }
     for entry in manifest.parity:
         assert entry.passed
@@ -250,11 +265,9 @@ def test_the_seal_holds_every_file_and_figure(sealed: Path) -> None:
 def test_all_ten_thousand_test_images_agree_in_all_four_programs(
     sealed: Path, mnist_dir: Path, tmp_path: Path
 ) -> None:
-    from torchcrate.verify.inputs import mnist_cases
-
     crate = Path(shutil.copytree(sealed, tmp_path / "crate"))
 
-    report = judge(crate, unseal(crate).files, MNIST, BUILD, mnist_cases(mnist_dir))
+    report = judge(crate, unseal(crate).files, DIGITS, MNIST, BUILD, mnist.test_images(mnist_dir))
 
     assert not report.failures
     assert {entry.images for entry in report.runtimes if entry.way == "tensors"} == {10_000}
@@ -265,12 +278,14 @@ def test_other_threads_and_batches_stay_within_the_limit(crate: Path, libtorch: 
     """Where batch and threads are not the reference's, torch's own answers differ a little."""
     images = patterns(64, 57, 91)["strokes"]
     with torch.inference_mode():
-        want = {str(i): load()(torch.from_numpy(images[i : i + 1])).numpy() for i in range(64)}
-    write_inputs(crate / "asked", "image", {"all": images})
+        rows = [load(MNIST).module(torch.from_numpy(images[i : i + 1])) for i in range(64)]
+    want = {str(i): {"log_probs": row.numpy()} for i, row in enumerate(rows)}
+    write_inputs(crate / "asked", {"all": {"image": images}})
+    python = ["run_eager.py", "run_torchscript.py", "run_onnx.py"]
 
-    for program in programs(crate, libtorch):
-        rows = program.answer(crate / "asked", crate)["all"]
-        got = {str(i): rows[i : i + 1] for i in range(64)}
-        limit = MNIST.limits[program.runtime]
-        assert compare(program.runtime, "images", limit, want, got)[1] == ()
+    for program in programs(crate, python, libtorch):
+        rows = program.answer(crate / "asked", crate)["all"]["log_probs"]
+        got = {str(i): {"log_probs": rows[i : i + 1]} for i in range(64)}
+        limit = MNIST.tolerances[program.runtime]
+        assert compare(program.runtime, "images", limit, want, got, DIGITS)[1] == ()
     assert np.isfinite(rows).all()

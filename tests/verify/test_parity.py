@@ -7,10 +7,16 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from torchcrate.errors import ParityError
-from torchcrate.model.spec import MNIST
-from torchcrate.verify.parity import allowed, compare, difference
+from torchcrate.model.contract import Contract, tensor
+from torchcrate.model.digits import MNIST
+from torchcrate.model.tolerance import difference
+from torchcrate.verify import parity as judged
+from torchcrate.verify.parity import allowed
+from torchcrate.verify.report import Parity
 
 FLOATS = st.floats(-100, 0, width=32)
+SCORES = tensor("scores:float32[batch,10]")
+ANY = Contract((tensor("x:float32[batch]"),), (SCORES,), ("some", "labels"))
 ROWS = arrays.arrays(np.float32, (3, 4), elements=FLOATS)
 
 
@@ -18,6 +24,18 @@ ROWS = arrays.arrays(np.float32, (3, 4), elements=FLOATS)
 def want() -> dict[str, np.ndarray]:
     rows = np.random.default_rng(0).normal(-5, 3, (4, 10)).astype(np.float32)
     return {"first": rows[:2], "second": rows[2:]}
+
+
+def compare(
+    runtime: str,
+    way: str,
+    limit: float,
+    want: dict[str, np.ndarray],
+    got: dict[str, np.ndarray],
+) -> tuple[Parity, tuple[str, ...]]:
+    """Compare answers that have one output, the labelled one."""
+    named = ({case: {"scores": rows} for case, rows in side.items()} for side in (want, got))
+    return judged.compare(runtime, way, limit, *named, ANY)
 
 
 def copied(answers: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -147,7 +165,10 @@ def test_the_difference_is_relative_to_one_plus_the_size(rows: np.ndarray, off: 
 
 
 def test_eagers_own_kernels_may_not_differ_at_all_and_onnx_by_its_limit() -> None:
-    exact = {runtime: allowed(runtime, "tensors", MNIST.limits) for runtime in MNIST.limits}
+    exact = {
+        runtime: allowed(runtime, "tensors", MNIST.tolerances, MNIST.exact)
+        for runtime in MNIST.tolerances
+    }
 
     assert exact == {"eager": 0.0, "torchscript": 0.0, "libtorch": 0.0, "onnx": 2e-5}
-    assert allowed("libtorch", "images", MNIST.limits) == 5e-6
+    assert allowed("libtorch", "images", MNIST.tolerances, MNIST.exact) == 5e-6

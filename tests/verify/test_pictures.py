@@ -8,14 +8,14 @@ import pytest
 import torch
 from torch import nn
 
-from torchcrate.model.checkpoint import load
+from torchcrate.model.digits import DIGITS, MNIST
 from torchcrate.model.samples import Pixels
-from torchcrate.model.spec import MNIST
-from torchcrate.verify.parity import difference
+from torchcrate.model.tolerance import difference
+from torchcrate.model.weights import load
 from torchcrate.verify.pictures import pictures, shown
 
 RUNNERS = Path(__file__).parents[2] / "runners"
-FAR = 100 * max(MNIST.limits.values())
+FAR = 100 * max(MNIST.tolerances.values())
 
 # How a decoder may go wrong: the line, what it became, and the pictures that must tell.
 DAMAGES = {
@@ -100,13 +100,13 @@ SLIPS = {
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("pictures")
-    shown(made)
+    shown(made, DIGITS)
     return made
 
 
 @pytest.fixture(scope="module")
 def reference() -> nn.Module:
-    return load()
+    return load(MNIST).module
 
 
 def answer(reference: nn.Module, grey: Pixels) -> np.ndarray:
@@ -139,7 +139,7 @@ def test_every_kind_of_png_is_there_plain_and_interlaced(folder: Path) -> None:
 
 
 def test_pictures_are_the_same_in_every_call_and_shown_beside_the_drawings(folder: Path) -> None:
-    files = shown(folder)
+    files = shown(folder, DIGITS)
 
     assert [png.encode() for png in pictures()] == [png.encode() for png in pictures()]
     assert len(files) == 10 + len(pictures())
@@ -153,7 +153,7 @@ def test_what_ships_reads_each_picture_as_it_must(
 ) -> None:
     sound = decoder(monkeypatch, "", "")
 
-    for path, grey in shown(folder).items():
+    for path, grey in shown(folder, DIGITS).items():
         assert np.array_equal(sound.read_grey(path), grey[0, 0]), path.name
 
 
@@ -168,7 +168,7 @@ def test_a_misreading_moves_the_answers_beyond_every_limit(
     for name in telling.split():
         read = damaged.read_grey(folder / f"{name}.png")[None, None]
         off = difference(answer(reference, read), answer(reference, pngs[name].grey())).max()
-        assert off > (FAR if damage in DAMAGES else max(MNIST.limits.values())), name
+        assert off > (FAR if damage in DAMAGES else max(MNIST.tolerances.values())), name
 
 
 def test_a_pass_of_adam7_put_elsewhere_moves_the_answers(reference: nn.Module) -> None:

@@ -19,7 +19,7 @@ target_argument = click.argument("target", required=False)
 
 
 def importable_here() -> None:
-    """Let the modules of the current folder be imported, and of its `src`, as Python itself would."""
+    """Let the modules of the current folder and of its `src` be imported."""
     for folder in ("src", "."):
         path = str(Path(folder).resolve())
         if Path(path).is_dir() and path not in sys.path:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from torchcrate.errors import ContractError, RegistryError
-from torchcrate.model.contract import DIGITS
+from torchcrate.model.digits import DIGITS
 from torchcrate.release.announce.diff import difference, in_folder, in_registry
 from torchcrate.release.announce.words import shown
 from torchcrate.release.crate import unseal

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from torchcrate.errors import ContractError
-from torchcrate.model.contract import DIGITS
+from torchcrate.model.digits import DIGITS
 from torchcrate.release.announce.golden import compare, difference, read
 
 DTYPES = [np.float64, np.float32, np.float16, np.int64, np.uint64, np.int32, np.uint32]

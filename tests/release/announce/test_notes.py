@@ -8,7 +8,7 @@ import markdown
 import pytest
 
 from torchcrate.errors import UsageError
-from torchcrate.model.contract import DIGITS
+from torchcrate.model.digits import DIGITS
 from torchcrate.release.announce.notes import notes, plain, read_changelog, section
 from torchcrate.release.manifest import MANIFEST
 from torchcrate.release.publish import publish

@@ -11,7 +11,7 @@ import pytest
 from in_toto_attestation.v1.statement import Statement
 
 from torchcrate.export.artifact import Artifact, sha256_of
-from torchcrate.model.spec import MNIST
+from torchcrate.model.digits import MNIST
 from torchcrate.release.crate import DRAFT, open_sealed
 from torchcrate.release.leftover import adopt
 from torchcrate.release.manifest import Manifest

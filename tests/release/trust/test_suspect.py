@@ -68,7 +68,8 @@ def test_other_networks_as_torchscript_are_accepted(tmp_path, frozen):
     script = torch.jit.script(Busy().eval())
     buffer = io.BytesIO()
     torch.jit.save(torch.jit.freeze(script) if frozen else script, buffer)
-    (tmp_path / "model.pt").write_bytes(canonical.archive(buffer.getvalue(), b"{}"))
+    with (tmp_path / "model.pt").open("wb") as file:
+        canonical.archive(buffer, file, {"contract.json": b"{}"})
 
     examine(tmp_path, listing(Artifact("model.pt", "torchscript", "content", 0, "0" * 64)))
 

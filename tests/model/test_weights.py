@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from torchcrate.errors import ContractError
-from torchcrate.model.checkpoint import load
+from torchcrate.model.digits import MNIST
 from torchcrate.model.net import Net
-from torchcrate.model.spec import MNIST
+from torchcrate.model.weights import load
 
 
 @pytest.fixture
@@ -26,10 +26,10 @@ def test_a_state_dict_trained_elsewhere_loads(path: Path) -> None:
     theirs = Net()
     torch.save(theirs.state_dict(), path)
 
-    ours = load(path)
+    ours = load(MNIST, path)
 
-    assert torch.equal(ours[1].fc2.weight, theirs.fc2.weight)
-    assert not any(part.training for part in ours.modules())
+    assert torch.equal(ours.network.fc2.weight, theirs.fc2.weight)
+    assert not any(part.training for part in ours.module.modules())
 
 
 def test_the_network_has_the_parameters_of_the_tutorial() -> None:
@@ -48,7 +48,7 @@ def test_every_wrong_key_and_shape_is_listed(path: Path) -> None:
     torch.save(state, path)
 
     with pytest.raises(ContractError) as caught:
-        load(path)
+        load(MNIST, path)
 
     for word in ("fc2.bias is missing", "fc3.bias is unknown", "(7,), not (50,)"):
         assert word in str(caught.value)
@@ -97,15 +97,16 @@ def test_a_tensor_of_another_kind_is_refused_by_its_key(
         torch.save(state, path)
 
     with pytest.raises(ContractError, match=rf"fc1\.weight is {word}.*not a dense tensor"):
-        load(path)
+        load(MNIST, path)
 
 
 READ_ALL = """
 import sys, pathlib
 from torchcrate.errors import ContractError
-from torchcrate.model.checkpoint import load
+from torchcrate.model.digits import MNIST
+from torchcrate.model.weights import load
 for path in sys.argv[1:]:
-    try: load(pathlib.Path(path))
+    try: load(MNIST, pathlib.Path(path))
     except ContractError as error: print(error)
 """
 
@@ -133,7 +134,7 @@ def test_a_torchscript_archive_is_called_one(path: Path) -> None:
         torch.jit.save(torch.jit.script(Net().eval()), path)
 
     with pytest.raises(ContractError, match=r"is a TorchScript archive: name the state_dict"):
-        load(path)
+        load(MNIST, path)
 
 
 class Hostile:
@@ -158,7 +159,7 @@ def test_a_file_that_needs_more_is_refused_by_name(
     torch.save(content, path)
 
     with pytest.raises(ContractError, match=word):
-        load(path)
+        load(MNIST, path)
 
     assert not Path("pwned").exists()
 
@@ -170,7 +171,7 @@ def test_a_file_that_is_no_checkpoint_is_refused_in_one_line(path: Path, data: b
     path.write_bytes(data)
 
     with pytest.raises(ContractError) as caught:
-        load(path)
+        load(MNIST, path)
 
     assert str(path) in str(caught.value)
     assert "torch.save(model.state_dict(), path)" in str(caught.value)
@@ -183,9 +184,9 @@ def test_a_truncated_checkpoint_is_refused(path: Path) -> None:
     for length in range(1, len(whole), len(whole) // 20):
         path.write_bytes(whole[:length])
         with pytest.raises(ContractError):
-            load(path)
+            load(MNIST, path)
 
 
 def test_a_missing_checkpoint_says_how_to_make_one(path: Path) -> None:
     with pytest.raises(ContractError, match="torchcrate train"):
-        load(path)
+        load(MNIST, path)
