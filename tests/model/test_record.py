@@ -10,8 +10,8 @@ from torchcrate.errors import ContractError
 from torchcrate.export.artifact import sha256_of
 from torchcrate.model import mnist
 from torchcrate.model.digits import MNIST
-from torchcrate.model.weights import load
 from torchcrate.model.record import Record
+from torchcrate.model.weights import load
 
 
 def committed() -> Record:
