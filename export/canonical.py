@@ -4,21 +4,23 @@ import io
 import pickletools
 import re
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 
 import onnx
 
 TOP = "model"  # the folder inside every archive; torch would take the file's own name
 CONTRACT = "contract.json"  # the extra file that carries the contract
+NETWORK = "network.json"  # the extra file of model.pth that says how the network is built
 _ALIGNMENT = 64  # of each record's data, as torch's own writer does for mapping files
 _MACHINE = re.compile(r"\.debug_pkl$|(^|/)\.data/serialization_id$")
 _MANGLE = re.compile(r"(___torch_mangle_)\d+")
 
 
-def archive(data: bytes, contract: bytes = b"") -> bytes:
+def archive(data: bytes, extra: Mapping[str, bytes] = MappingProxyType({})) -> bytes:
     """Return the torch archive `data` (.pth or .pt) as it would be on every machine.
 
-    `contract`, if given, is added where `torch.jit.save` puts extra files.
+    The files `extra` are added where `torch.jit.save` puts its own.
 
     Dropped are source lines and paths (`*.debug_pkl`) and `serialization_id`; class
     names lose the number of the process; times, order and padding are fixed.
@@ -30,8 +32,7 @@ def archive(data: bytes, contract: bytes = b"") -> bytes:
             for name in source.namelist()
             if not _MACHINE.search(name.split("/", 1)[1])
         }
-    if contract:
-        records[f"extra/{CONTRACT}"] = contract
+    records |= {f"extra/{name}": content for name, content in extra.items()}
     rename = _renumbering()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as target:
         for name, content in records.items():

@@ -81,7 +81,10 @@ def copy_programs(spec: Spec, out: Path) -> tuple[Artifact, ...]:
         FolderError: If `out` cannot be written.
     """
     runners, cpp = resources.files("torchcrate.runners"), resources.files("torchcrate.cpp_demo")
+    calling = resources.files("torchcrate.model") / "calling.py"
     made = [_copied(path, out / path.name, "module", ("eager",)) for path in spec.network]
+    with resources.as_file(calling) as path:
+        made.append(_copied(path, out / path.name, "module", ("eager",)))
     with resources.as_file(runners) as here, resources.as_file(cpp) as there:
         for path in sorted(here.iterdir()):
             stem, _, format = path.stem.partition("_" if path.suffix == ".py" else "-")
