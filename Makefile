@@ -51,7 +51,7 @@ lint: ## ruff, clang-format and mypy, as CI runs them
 	rm -rf torchcrate.egg-info # setuptools leaves it behind
 	MYPYPATH=build/types $(BIN)/mypy -p torchcrate
 	rm -rf build/types/* # and the runners, as they lie in a crate
-	cp runners/*.py model/net.py model/preprocess.py build/types
+	cp runners/*.py model/net.py model/preprocess.py model/calling.py build/types
 	rm build/types/__init__.py
 	cd build/types && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml *.py
 

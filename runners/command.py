@@ -7,32 +7,16 @@ those of `runtime.py`.
 
 import argparse
 import io
-import json
-import math
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from runtime import CONTRACT, IMAGE, RUNNER, USAGE, Array, Load, Model, RunError, absent, reason
+from runtime import IMAGE, RUNNER, USAGE, Load, RunError, absent, reason
 
-try:
-    import numpy as np
-
-    from images import ImageError, read_grey
-    from names import expand
-    from vectors import answer_tensors, selftest
-except (ImportError, OSError) as error:
-    # Of a crate that was pulled for one runtime only its requirements are here.
-    names = [f"requirements-{runtime}.txt" for runtime in ("onnx", "torchscript", "eager")]
-    here = [name for name in names if Path(__file__).with_name(name).exists()]
-    print(f"Error: {absent(error, (here or names)[0])}", file=sys.stderr)
-    sys.exit(RUNNER)
-
-BATCH = 64  # images of one size are answered together, at most this many
-PIXELS = 2**22  # and of so many pixels, so that memory stays flat
 GOLDEN = "golden.safetensors"
 
 
@@ -54,16 +38,7 @@ def main(runtime: str, load: Load, arguments: Sequence[str] | None = None) -> in
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     options = _parse(arguments)
     try:
-        model = load(options.crate)
-        if options.image:
-            return _images(model, options.image, options.json)
-        if options.tensors:
-            answer_tensors(model, options.tensors, options.out)
-        else:
-            passed = selftest(runtime, model, options.crate / GOLDEN)
-            with _printing():
-                print(passed, flush=True)
-        return 0
+        return _dispatch(runtime, load, options)
     except RunError as failure:
         print(f"Error: {failure}", file=sys.stderr)
         return failure.code
@@ -73,6 +48,58 @@ def main(runtime: str, load: Load, arguments: Sequence[str] | None = None) -> in
     except KeyboardInterrupt:
         print("Error: interrupted", file=sys.stderr)
         return 130
+
+
+def _dispatch(runtime: str, load: Load, options: argparse.Namespace) -> int:
+    """Do what is asked and return the exit code; each task imports no more than it needs."""
+    try:
+        if options.image:
+            from pictures import Pictures, paths
+        elif options.json:
+            from lines import answer_lines
+        else:
+            from vectors import answer_tensors, selftest
+    except (ImportError, OSError) as error:
+        raise absent(error, f"requirements-{runtime}.txt") from error
+    if options.image:
+        rest = paths(options.image)
+        first = list(islice(rest, 2))
+        model = load(options.crate, "one" if len(first) == 1 else "many", options.device)
+        pictures = Pictures(model, options.json)
+        if len(first) == 1:
+            return _say([pictures.answer(first)])
+        from ahead import in_order
+
+        with closing(in_order(pictures.answer, pictures.pieces(chain(first, rest)))) as answered:
+            return _say(answered)
+    if options.json:
+        model = load(options.crate, "warm", options.device)
+        return _say([said] for said in answer_lines(model, sys.stdin.buffer))
+    model = load(options.crate, "exact", options.device)
+    if options.selftest:
+        return _say([[(selftest(runtime, model, options.crate / GOLDEN), "")]])
+    answer_tensors(model, options.tensors, options.out)
+    return 0
+
+
+def _say(answered: Iterable[Sequence[tuple[str, str]]]) -> int:
+    """Print answers as they come, and on stderr why there is none; return the exit code.
+
+    Args:
+        answered: Lists of a line for stdout and one for stderr, "" where there is none.
+    """
+    code = 0
+    for said in answered:
+        with _printing():
+            for line, refusal in said:
+                if line:
+                    sys.stdout.write(f"{line}\n")
+                if refusal:
+                    code = IMAGE
+                    sys.stdout.flush()
+                    print(f"Error: {refusal}", file=sys.stderr)
+            sys.stdout.flush()
+    return code
 
 
 @contextmanager
@@ -104,7 +131,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     own = Path(__file__).resolve().parent
     add = parser.add_argument
     add("--crate", type=Path, default=own, metavar="DIR", help="the crate (default: own folder)")
-    work = parser.add_mutually_exclusive_group(required=True)
+    work = parser.add_mutually_exclusive_group()
     work.add_argument(
         "--image",
         action="append",
@@ -118,83 +145,19 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="a safetensors file with the contract's inputs, as NAME or as CASE.NAME",
     )
     work.add_argument("--selftest", action="store_true", help="replay the golden vectors here")
-    add("--json", action="store_true", help="one JSON object a line for each image")
+    add(
+        "--json",
+        action="store_true",
+        help="with --image one JSON object a line for each image; alone, answer each line of "
+        "stdin, an object with the inputs by name",
+    )
     add("--out", type=Path, metavar="OUT", help="where --tensors writes its answers")
+    add("--device", choices=("cpu", "cuda"), default="cpu", help="what computes (default: cpu)")
     options = parser.parse_args(arguments)
+    if not (options.image or options.tensors or options.selftest or options.json):
+        parser.error("one of --image, --tensors, --json, --selftest is needed")
     if bool(options.tensors) != bool(options.out):
         parser.error("--tensors and --out go together")
-    if options.json and not options.image:
-        parser.error("--json goes with --image")
+    if options.json and (options.tensors or options.selftest):
+        parser.error("--json goes with --image or alone")
     return options
-
-
-# --image
-
-
-def _images(model: Model, patterns: Sequence[str], as_json: bool) -> int:
-    if [spec["meaning"] for spec in model.contract["inputs"]] != ["image"]:
-        raise RunError(USAGE, "this model does not read images: use --tensors")
-    code = 0
-    for batch in _batches(_decoded(patterns)):
-        if isinstance(batch[0][1], str):
-            code = IMAGE
-            with _printing():
-                _refuse(*batch[0], as_json)
-                sys.stdout.flush()
-        else:
-            rows = _rows(model, np.stack([pixels for _, pixels in batch])[:, None])
-            with _printing():
-                for (path, _), row in zip(batch, rows, strict=True):
-                    _answer(path, row, model.contract["labels"], as_json)
-                sys.stdout.flush()
-    return code
-
-
-def _rows(model: Model, stack: Array) -> Array:
-    """Return the log-probabilities, (N, labels), of images (N, 1, H, W)."""
-    rows = model.answer([stack])[0]
-    labels = model.contract["labels"]
-    if not labels or str(rows.dtype) != "float32" or rows.shape != (len(stack), len(labels)):
-        raise RunError(CONTRACT, "the model does not answer with one float32 for each label")
-    return rows
-
-
-def _decoded(patterns: Sequence[str]) -> Iterator[tuple[str, Any]]:
-    """Yield each image's path with its pixels (H, W) uint8, or with a line on why not."""
-    for pattern in patterns:
-        paths = expand(pattern)
-        if not paths:
-            yield pattern, f"{pattern}: no such file, and no file matches it"
-        for path in paths:
-            try:
-                yield path, read_grey(path)
-            except ImageError as error:
-                yield path, str(error)
-
-
-def _batches(images: Iterator[tuple[str, Any]]) -> Iterator[list[tuple[str, Any]]]:
-    """Yield runs of up to BATCH images of one size, and each refused image alone, in order."""
-    batch: list[tuple[str, Any]] = []
-    for path, pixels in images:
-        alike = batch and getattr(pixels, "shape", None) == getattr(batch[0][1], "shape", "")
-        full = len(batch) == BATCH or (len(batch) + 1) * getattr(pixels, "size", 0) > PIXELS
-        if batch and (not alike or full):
-            yield batch
-            batch = []
-        batch.append((path, pixels))
-    if batch:
-        yield batch
-
-
-def _answer(path: str, row: Array, labels: Sequence[str], as_json: bool) -> None:
-    label = labels[int(row.argmax())]
-    if as_json:
-        print(json.dumps({"path": path, "label": label, "log_probs": row.tolist()}))
-    else:
-        print(f"Image is a {label} ({100 * math.exp(row.max()):.1f} %)  {path}")
-
-
-def _refuse(path: str, reason: str, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps({"path": path, "error": reason}))
-    print(f"Error: {reason}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""PNG files to grey pixels: the one thing that the graph leaves to a runner.
+"""PNG files to pixels: the one thing that the graph leaves to a runner.
 
 The decode rule, the same in Python and C++ (`images.cpp` refers to this text):
 
@@ -8,155 +8,143 @@ The decode rule, the same in Python and C++ (`images.cpp` refers to this text):
    all 16 bits of it, and makes alpha 0 or 255. The tRNS of a palette gives alpha
    for each index, 255 where it ends.
 3. c = (c * a + 255 * (255 - a) + 127) // 255 for each channel: alpha over white.
-4. grey = (19595 R + 38470 G + 7471 B + 32768) >> 16, which is the value itself
-   for grey files. Gamma, profiles and all other ancillary chunks are ignored.
+4. Of three channels these are the pixels; a grey value is each of them.
+   Of one: grey = (19595 R + 38470 G + 7471 B + 32768) >> 16, which is the value
+   itself for grey files. Gamma, profiles and all other ancillary chunks are ignored.
 
 Which files are refused, and why, is said in `chunks.py`.
 """
 
-import zlib
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
-from chunks import (
-    GREY,
-    GREY_ALPHA,
-    MAX_FILE,
-    PALETTE,
-    RGB,
-    RGB_ALPHA,
-    Checked,
-    ImageError,
-    check,
-)
+from chunks import GREY, MAX_FILE, PALETTE, Checked, Header, ImageError, check
+from samples import Samples, samples
 
-__all__ = ["ImageError", "read_grey"]
+__all__ = ["ImageError", "decode", "read"]
 
-Pixels = NDArray[np.uint8]
-
-# What Pillow calls each colour type and depth; as indices, few bits stay unscaled.
-_MODES = {
-    (GREY, 16): ("I;16", "I;16B"),
-    (RGB, 8): ("RGB", "RGB"),
-    (RGB, 16): ("RGB", "RGB;16B"),
-    (GREY_ALPHA, 8): ("LA", "LA"),
-    (GREY_ALPHA, 16): ("RGBA", "LA;16B"),
-    (RGB_ALPHA, 8): ("RGBA", "RGBA"),
-    (RGB_ALPHA, 16): ("RGBA", "RGBA;16B"),
-    **{(colour, 8): ("P", "P") for colour in (GREY, PALETTE)},
-    **{(colour, bits): ("P", f"P;{bits}") for colour in (GREY, PALETTE) for bits in (1, 2, 4)},
-}
 _BLOCK = 2**20  # pixels blended at a time, so that large images need little memory
 
 
-def read_grey(path: str | Path) -> Pixels:
-    """Return the pixels of the PNG file at `path` as grey, shape (H, W).
+def read(path: str | Path) -> Checked:
+    """Return the PNG file at `path`, every byte of it judged, its pixels not yet decoded.
 
     Raises:
         ImageError: If the file cannot be read, is not a sound PNG, or exceeds a limit.
     """
     try:
-        return _grey(check(_read(path)))
+        png = check(_bytes(path))
+        if png.header.colour == PALETTE:
+            _check_indices(png)
+        return png
     except ImageError as error:
         raise ImageError(f"{path}: {error}") from None
     except OSError as error:
         raise ImageError(f"{path}: {(error.strerror or str(error)).lower()}") from error
 
 
-def _read(path: str | Path) -> bytes:
+def _bytes(path: str | Path) -> bytes:
     """Return the bytes of a file, at most one more than it may have."""
-    with open(path, "rb") as file:
-        data = file.read(2**16)  # asking for all that is allowed would also allocate it
-        if len(data) == 2**16:
-            data += file.read(MAX_FILE + 1 - len(data))
-    return data
+    file = os.open(path, os.O_RDONLY)
+    try:
+        # Asking for all that is allowed would also allocate it.
+        data = os.read(file, 2**16)
+        while piece := os.read(file, min(2**20, MAX_FILE + 1 - len(data))):
+            data += piece
+        return data
+    finally:
+        os.close(file)
 
 
-def _grey(png: Checked) -> Pixels:
-    """Apply the decode rule to checked pixel data; shape (H, W)."""
-    samples = _samples(png)
-    if samples.ndim == 2 and samples.dtype == np.uint8:
-        if png.palette is not None and samples.max() >= len(png.palette) // 3:
-            raise ImageError(f"palette index {samples.max()} is beyond PLTE")
-        looked_up: Pixels = _table(png)[samples]
-        return looked_up
-    if samples.ndim == 2:
-        grey = (samples >> 8).astype(np.uint8)
-    else:
-        grey = np.empty(samples.shape[:2], np.uint8)
-        step = max(1, _BLOCK // png.header.width)
-        for top in range(0, png.header.height, step):
-            grey[top : top + step] = _flatten(samples[top : top + step])
-    if png.transparency is not None:
-        grey[_keyed(png, samples)] = 255
-    return grey
+def _check_indices(png: Checked) -> None:
+    """Refuse an index beyond PLTE."""
+    colours = len(png.palette or b"") // 3
+    if colours == 2**png.header.depth:
+        return
+    largest = samples([png]).max()
+    if largest >= colours:
+        raise ImageError(f"palette index {largest} is beyond PLTE")
 
 
-def _samples(png: Checked, rawmode: str = "") -> NDArray[Any]:
-    """Let Pillow's PNG decoder undo filters, passes and packing.
+def kind(png: Checked) -> tuple[Header, bytes | None, bytes | None]:
+    """Return what must be equal in files that are decoded together."""
+    return png.header, png.palette, png.transparency
+
+
+def decode(pngs: Sequence[Checked], channels: int) -> Samples:
+    """Apply the decode rule to N files of one kind; (N, channels, H, W) uint8.
 
     Args:
-        png: Checked pixel data.
-        rawmode: How Pillow shall take a pixel apart, if not in the usual way.
+        pngs: From `read`, all with the same `kind`.
+        channels: 1 for grey, 3 for red, green and blue.
+    """
+    png, found = pngs[0], samples(pngs)
+    keyed = png.transparency is not None and png.palette is None
+    if found.dtype != np.uint8:
+        pixels = (found >> 8).astype(np.uint8)[..., None]
+    elif found.ndim == 4:
+        pixels = _over_white(found, channels)
+    elif keyed or png.palette is not None or png.header.depth != 8:
+        pixels, keyed = _table(png, channels)[found], False  # the table knows the key
+    else:
+        pixels = found[..., None]
+    if keyed:
+        pixels[_keyed(pngs, found)] = 255
+    if pixels.shape[3] != channels:
+        pixels = pixels.repeat(channels, axis=3)
+    return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
+
+
+def _table(png: Checked, channels: int) -> Samples:
+    """Return the pixel that each sample of a grey or palette file stands for.
 
     Returns:
-        (H, W) raw samples for grey and palettes, uint16 for grey of 16 bits;
-        (H, W, channels) uint8, the high bytes, for all others.
+        (256, 1) for grey, (256, channels) for palettes.
     """
-    header = png.header
-    mode, usual = _MODES[header.colour, header.depth]
-    size = (header.width, header.height)
-    # Stored, not compressed: the stream is ours and cannot be read in two ways.
-    stream = zlib.compress(png.rows, 0)
-    return np.asarray(
-        Image.frombytes(mode, size, stream, "zip", rawmode or usual, header.interlaced)
-    )
-
-
-def _table(png: Checked) -> Pixels:
-    """Return the grey value of each sample of a grey or palette file, shape (256,)."""
-    table = np.full(256, 255, np.uint8)
     if png.palette is None:
+        table = np.full((256, 1), 255, np.uint8)
         values = np.arange(2**png.header.depth) * (255 // (2**png.header.depth - 1))
-        table[: len(values)] = values
+        table[: len(values), 0] = values
         if png.transparency is not None:
             # The specification: only the low bits count, the others are to be ignored.
             table[int.from_bytes(png.transparency, "big") % len(values)] = 255
         return table
+    table = np.full((256, channels), 255, np.uint8)
     colours = np.frombuffer(png.palette, np.uint8).reshape(-1, 3)
     alpha = np.full((len(colours), 1), 255, np.uint8)
     transparency = np.frombuffer(png.transparency or b"", np.uint8)
     alpha[: len(transparency), 0] = transparency
-    table[: len(colours)] = _flatten(np.concatenate([colours, alpha], axis=1))
+    table[: len(colours)] = _over_white(np.concatenate([colours, alpha], axis=1), channels)
     return table
 
 
-def _keyed(png: Checked, samples: NDArray[Any]) -> NDArray[np.bool_]:
-    """Return which pixels have exactly the colour of the key in tRNS, shape (H, W)."""
-    key = np.frombuffer(png.transparency or b"", ">u2")
-    keyed: NDArray[np.bool_]
-    if png.header.colour == GREY:
-        keyed = samples == key[0]
-    elif png.header.depth == 8:
-        keyed = (samples == (key & 255)).all(axis=2)
-    else:
-        # Pillow keeps 8 of 16 bits; read the other way round, it keeps the other 8.
-        low = _samples(png, "RGB;16L")
-        keyed = ((samples == key >> 8) & (low == key & 255)).all(axis=2)
-    return keyed
+def _keyed(pngs: Sequence[Checked], found: Any) -> Any:
+    """Return which pixels have exactly the colour of the key in tRNS, (N, H, W) of bool."""
+    key = np.frombuffer(pngs[0].transparency or b"", ">u2")
+    if pngs[0].header.colour == GREY:
+        return found == key[0]
+    if pngs[0].header.depth == 8:
+        return (found == (key & 255)).all(axis=3)
+    low = samples(pngs, low=True)
+    return ((found == key >> 8) & (low == key & 255)).all(axis=3)
 
 
-def _flatten(samples: Pixels) -> Pixels:
-    """Lay (..., channels) over white and return its luma, shape (...,)."""
-    channels = samples.shape[-1]
-    colours = samples[..., : channels - (channels in (2, 4))].astype(np.uint32)
-    if channels in (2, 4):
-        alpha = samples[..., -1:].astype(np.uint32)
-        colours = (colours * alpha + 255 * (255 - alpha) + 127) // 255
-    red, green, blue = colours[..., 0], colours[..., -2 % colours.shape[-1]], colours[..., -1]
-    grey: Pixels = ((19595 * red + 38470 * green + 7471 * blue + 32768) >> 16).astype(np.uint8)
-    return grey
+def _over_white(found: Samples, channels: int) -> Samples:
+    """Lay samples (..., 2 to 4) over white; (..., 1) as grey, (..., 3) or (..., 1) as colours."""
+    flat = found.reshape(-1, found.shape[-1])
+    out = np.empty((len(flat), 1 if found.shape[-1] < 3 else channels), np.uint8)
+    for start in range(0, len(flat), _BLOCK):
+        part = flat[start : start + _BLOCK]
+        colours = part[:, : part.shape[1] - (part.shape[1] != 3)].astype(np.uint32)
+        if part.shape[1] != 3:
+            alpha = part[:, -1:].astype(np.uint32)
+            colours = (colours * alpha + 255 * (255 - alpha) + 127) // 255
+        if colours.shape[1] == 3 and channels == 1:
+            red, green, blue = colours.T
+            colours = ((19595 * red + 38470 * green + 7471 * blue + 32768) >> 16)[:, None]
+        out[start : start + _BLOCK] = colours
+    return out.reshape(*found.shape[:-1], -1)

@@ -16,11 +16,12 @@ _SET = re.compile(r"\[(?:([!^])|(?![!^]))(\][^\]]*|[^\]]+)\]", re.S)
 _RANGE = re.compile(r"(.)-(.)|(.)", re.S)
 
 
-def expand(pattern: str) -> list[str]:
-    """Return the files that a pattern of --image names, sorted by bytes; [] if none does."""
+def expand(pattern: str) -> Iterator[str]:
+    """Yield the files that a pattern of --image names, sorted by bytes; nothing if none does."""
     if os.path.lexists(pattern):
-        return [pattern]
-    return sorted(_found("", pattern), key=os.fsencode)
+        yield pattern
+    else:
+        yield from _found("", pattern)
 
 
 def _found(known: str, rest: str) -> Iterator[str]:
@@ -37,13 +38,23 @@ def _found(known: str, rest: str) -> Iterator[str]:
         yield from _found(known + name, after)
         return
     matches = _matcher(name)
-    try:
-        entries = os.listdir(known or ".")
-    except OSError:
-        return  # no folder, or none that may be read: nothing there is found
-    for entry in entries:
+    for entry in _entries(known or ".", slash):
         if matches.fullmatch(entry) and (entry[0] != "." or name[0] == "."):
             yield from _found(known + entry, after) if slash else [known + entry]
+
+
+def _entries(folder: str, slash: str) -> Iterator[str]:
+    """Yield the names in a folder, sorted by the bytes of the paths that go on with `slash`.
+
+    They are held as bytes, a third of what paths take: a folder may have hundreds of thousands.
+    """
+    try:
+        names = os.listdir(os.fsencode(folder))
+    except OSError:
+        return  # no folder, or none that may be read: nothing there is found
+    names.sort(key=(lambda name: name + b"/") if slash else None)
+    for name in names:
+        yield os.fsdecode(name)
 
 
 def _matcher(name: str) -> "re.Pattern[str]":

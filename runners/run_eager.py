@@ -1,46 +1,98 @@
-"""Answer with a crate's model.pth: the network's own Python, beside this file, and its weights."""
+"""Answer with a crate's model.pth: the network's own Python, beside it, and its weights."""
 
+import json
 import sys
 import zipfile
-from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from command import main
-from runtime import RUNNER, Array, RunError, Model, absent, model_file, parse_contract
+from runtime import RUNNER, RunError, Model, Work, absent, is_small, model_file, reason
+
+if TYPE_CHECKING:
+    from torch import nn
 
 MODEL = "model.pth"
-CONTRACT = "model/extra/contract.json"  # the entry inside it
+EXTRA = "model/extra/"  # where the archive holds what is not torch's
+CONTRACT, NETWORK = "contract.json", "network.json"
 
 
-def load(crate: Path) -> Model:
-    """Build the network of net.py and preprocess.py, and load the crate's weights into it.
+def load(crate: Path, work: Work = "warm", device: str = "cpu") -> Model:
+    """Build the network from the crate's own modules, and load the crate's weights into it.
 
     Raises:
-        RunError: If torch is missing or broken, or the file is missing or refused.
+        RunError: If torch or the device is missing, the network cannot be built, or the file
+            is missing or refused.
     """
     try:
         import torch
-        from net import Net
-        from preprocess import Preprocess
+        from calling import call
+        from contract import parse_contract
+        from torch_runtime import on_arrays, prepare
     except (ImportError, OSError) as error:
         raise absent(error, "requirements-eager.txt") from error
     path = model_file(crate, MODEL)
-    network = Net()
+    prepare(work, device, is_small(path))
     try:
-        network.load_state_dict(torch.load(path, "cpu", weights_only=True))
         with zipfile.ZipFile(path) as archive:
-            inside = CONTRACT in archive.namelist()
-            contract = parse_contract(archive.read(CONTRACT) if inside else "")
+            inside = archive.namelist()
+            texts = [
+                archive.read(EXTRA + name) if EXTRA + name in inside else b""
+                for name in (CONTRACT, NETWORK)
+            ]
+        contract = parse_contract(texts[0])
+        described = _described(texts[1])
+        weights = torch.load(path, "cpu", weights_only=True)
     except Exception as error:  # damaged archives raise whatever their bytes led to
-        reason = str(error).split("\n")[0]
-        raise RunError(RUNNER, f"torch {torch.__version__} refused {path}: {reason}") from error
-    module = torch.nn.Sequential(Preprocess(), network).eval()
+        said = str(error).split("\n")[0]
+        raise RunError(RUNNER, f"torch {torch.__version__} refused {path}: {said}") from error
+    module = _built(crate, described, weights).eval().to(device)
+    names = [spec.name for spec in contract.inputs]
+    return Model(contract, on_arrays(lambda tensors: call(module, names, tensors), device))
 
-    @torch.inference_mode()
-    def run(given: Sequence[Array]) -> Sequence[Array]:
-        return [module(*map(torch.from_numpy, given)).numpy()]
 
-    return Model(contract, run)
+def _described(text: bytes) -> dict[str, Any]:
+    """Return what network.json says: `network`, `arguments`, `preprocess`.
+
+    Raises:
+        ValueError: If it says none of that.
+    """
+    if not text:
+        raise ValueError("it does not say how its network is built")
+    said = json.loads(text)
+    if isinstance(said, dict):
+        network, arguments = said.get("network"), said.get("arguments", {})
+        preprocess = said.get("preprocess")
+        whole = isinstance(network, str) and isinstance(arguments, dict)
+        if whole and (preprocess is None or isinstance(preprocess, str)):
+            return {"network": network, "arguments": arguments, "preprocess": preprocess}
+    raise ValueError(f"{NETWORK} does not say how the network is built")
+
+
+def _built(crate: Path, described: dict[str, Any], weights: dict[str, Any]) -> "nn.Module":
+    """Return the network with its weights, behind its preprocessing if it has one.
+
+    Raises:
+        RunError: If its code is missing or fails, or the weights are of another network.
+    """
+    from torch import nn
+
+    from modules import find_in, target
+
+    find_in(crate)
+    name = described["network"]
+    try:
+        network: nn.Module = target(name)(**described["arguments"])
+        network.load_state_dict(weights, assign=True)  # in the weights' own precision
+        if described["preprocess"] is None:
+            return network
+        name = described["preprocess"]
+        return nn.Sequential(target(name)(), network)
+    except ModuleNotFoundError as error:
+        line = f"{name} needs {error.name}, which is neither in {crate} nor installed"
+        raise RunError(RUNNER, line) from error
+    except Exception as error:  # the network's own code raises what it likes
+        raise RunError(RUNNER, f"cannot build {name} of {crate}: {reason(error)}") from error
 
 
 if __name__ == "__main__":

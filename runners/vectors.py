@@ -7,6 +7,7 @@ NAME being one of the contract's inputs, and of its outputs where answers are gi
 import json
 import math
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from contract import TensorSpec
 from runtime import CONTRACT, PARITY, RUNNER, Array, Model, RunError, reason
 
 
@@ -27,9 +29,9 @@ def answer_tensors(model: Model, source: Path, target: Path) -> None:
         raise RunError(RUNNER, f"cannot write {target}: is a directory")
     tensors, _ = _read_tensors(source)
     answers: dict[str, Array] = {}
-    for case, given in _cases(model, tensors, "inputs").items():
-        for spec, answer in zip(model.contract["outputs"], model.answer(given), strict=True):
-            answers[case + spec["name"]] = answer
+    for case, given in _cases(model.contract.inputs, tensors).items():
+        for spec, answer in zip(model.contract.outputs, model.answer(given), strict=True):
+            answers[case + spec.name] = np.asarray(answer, order="C")
     partial = target.with_name(target.name + ".partial")
     try:
         partial.write_bytes(safetensors.numpy.save(answers))
@@ -48,17 +50,18 @@ def selftest(runtime: str, model: Model, golden: Path) -> str:
     """
     tensors, metadata = _read_tensors(golden)
     limit = _limit(runtime, metadata, golden)
-    wanted = _cases(model, tensors, "outputs")
-    inputs = _cases(model, tensors, "inputs")
+    wanted = _cases(model.contract.outputs, tensors)
+    inputs = _cases(model.contract.inputs, tensors)
     worst, where, flips = 0.0, next(iter(wanted)).rstrip("."), 0
     for case, want in wanted.items():
         if case not in inputs:
-            raise RunError(
-                CONTRACT, f"tensor {case}{model.contract['inputs'][0]['name']} is missing"
-            )
+            required = [spec.name for spec in model.contract.inputs if not spec.optional]
+            name = (required or [model.contract.inputs[0].name])[0]
+            raise RunError(CONTRACT, f"tensor {case}{name} is missing")
         got = model.answer(inputs[case])
-        off = max(_difference(one, other) for one, other in zip(got, want, strict=True))
-        flips += _flips(got[0], want[0], limit)
+        off = float(np.max([_difference(*pair) for pair in zip(got, want, strict=True)]))
+        if model.contract.labels:
+            flips += _flips(got[0], want[0], limit)
         if math.isnan(off) or off > worst:
             worst, where = off, case.rstrip(".")
         if math.isnan(worst):
@@ -78,39 +81,49 @@ def _limit(runtime: str, metadata: dict[str, str], golden: Path) -> float:
         raise RunError(CONTRACT, f"{golden} has no limit for {runtime}") from error
 
 
-def _difference(got: Array, want: Array) -> float:
+def _difference(got: Array, want: Array | None) -> float:
     """Return the largest |got - want| / (1 + |want|); NaN if anything is not comparable."""
-    if got.shape != want.shape or not (np.isfinite(got).all() and np.isfinite(want).all()):
+    if want is None or got.shape != want.shape or got.dtype != want.dtype:
         return math.nan
-    return float((np.abs(got - want) / (1 + np.abs(want))).max(initial=0))
+    ours, theirs = got.astype(np.float64), want.astype(np.float64)
+    with np.errstate(invalid="ignore"):  # infinities, which differ by NaN unless they are equal
+        off = np.abs(ours - theirs) / (1 + np.abs(theirs))
+    worst = np.where(ours == theirs, 0, off).max(initial=0)
+    return float(worst)  # NaN if any is
 
 
-def _flips(got: Array, want: Array, limit: float) -> int:
-    """Return how many rows have another label, where the best led the second by over `limit`."""
-    if got.shape != want.shape or want.ndim != 2 or want.shape[1] < 2:
+def _flips(got: Array, want: Array | None, limit: float) -> int:
+    """Return how many labels differ, where the best led the second by over `limit`."""
+    if want is None or got.shape != want.shape or not want.ndim or want.shape[-1] < 2:
         return 0
-    ordered = np.sort(want, axis=1)
-    clear = ordered[:, -1] - ordered[:, -2] > limit
-    return int(((got.argmax(1) != want.argmax(1)) & clear).sum())
+    theirs = want.astype(np.float64)
+    ordered = np.sort(theirs, axis=-1)
+    clear = ordered[..., -1] - ordered[..., -2] > limit
+    return int(((got.argmax(-1) != theirs.argmax(-1)) & clear).sum())
 
 
-def _cases(model: Model, tensors: dict[str, Array], side: str) -> dict[str, list[Array]]:
-    """Return the tensors of one side of the contract by case, "" or "CASE."; all must be whole."""
-    names = [spec["name"] for spec in model.contract[side]]
-    cases = sorted({key.removesuffix(names[0]) for key in tensors if _names(key, names[0])})
+def _cases(specs: Sequence[TensorSpec], tensors: dict[str, Array]) -> dict[str, list[Array | None]]:
+    """Return the tensors of one side of the contract by case, "" or "CASE.".
+
+    Raises:
+        RunError: If there is no case, or one lacks a tensor that is not optional.
+    """
+    names = [spec.name for spec in specs]
+    cases = sorted({case for key in tensors for case in [_case(key, names)] if case is not None})
     for case in cases:
-        missing = [case + name for name in names if case + name not in tensors]
-        if missing:
-            raise RunError(CONTRACT, f"tensor {missing[0]} is missing")
+        for spec in specs:
+            if not spec.optional and case + spec.name not in tensors:
+                raise RunError(CONTRACT, f"tensor {case}{spec.name} is missing")
     if not cases:
-        raise RunError(
-            CONTRACT, f"tensor {names[0]} is missing; found {', '.join(tensors) or 'none'}"
-        )
-    return {case: [tensors[case + name] for name in names] for case in cases}
+        found = ", ".join(tensors) or "none"
+        raise RunError(CONTRACT, f"tensor {names[0]} is missing; found {found}")
+    return {case: [tensors.get(case + name) for name in names] for case in cases}
 
 
-def _names(key: str, name: str) -> bool:
-    return key == name or key.endswith("." + name)
+def _case(key: str, names: Sequence[str]) -> str | None:
+    """Return what stands before the longest of `names` that `key` ends in; None if in none."""
+    ends = [name for name in names if key == name or key.endswith(f".{name}")]
+    return key.removesuffix(max(ends, key=len)) if ends else None
 
 
 def _read_tensors(path: Path) -> tuple[dict[str, Array], dict[str, str]]:

@@ -93,10 +93,18 @@ def picture(
 
 def grey(picture: Picture) -> bytes:
     """Return the grey values that the decode rule demands, row by row."""
-    return bytes(_grey(picture, pixel) for row in picture.rows for pixel in row)
+    rgb = [_colour(picture, pixel) for row in picture.rows for pixel in row]
+    return bytes(
+        (19595 * red + 38470 * green + 7471 * blue + 32768) >> 16 for red, green, blue in rgb
+    )
 
 
-def _grey(picture: Picture, pixel: Pixel) -> int:
+def colours(picture: Picture) -> bytes:
+    """Return the red, green and blue that the decode rule demands, pixel by pixel."""
+    return bytes(v for row in picture.rows for pixel in row for v in _colour(picture, pixel))
+
+
+def _colour(picture: Picture, pixel: Pixel) -> tuple[int, int, int]:
     depth, clear = picture.depth, picture.transparency
     alpha = 255
     if picture.colour == PALETTE:
@@ -112,7 +120,7 @@ def _grey(picture: Picture, pixel: Pixel) -> int:
             alpha = eight.pop()
         red, green, blue = eight if len(eight) == 3 else eight * 3
     red, green, blue = ((c * alpha + 255 * (255 - alpha) + 127) // 255 for c in (red, green, blue))
-    return (19595 * red + 38470 * green + 7471 * blue + 32768) >> 16
+    return red, green, blue
 
 
 def write(picture: Picture) -> bytes:

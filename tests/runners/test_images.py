@@ -18,6 +18,7 @@ with pytest.MonkeyPatch.context() as patch:  # the runner and its sibling, as a 
     import images
     import png_damage
     import png_writer
+    import samples
 
 Answer = tuple[int, int, bytes] | str  # height, width, grey values; or the reason for none
 Read = Callable[[Path], dict[str, Answer]]
@@ -37,22 +38,29 @@ def png_grey() -> Path:
     return build / "png_grey"
 
 
-@pytest.fixture(params=["python", "c++"])
+@pytest.fixture(params=["python", "python, three at once", "c++"])
 def read(request: pytest.FixtureRequest, png_grey: Path) -> Read:
-    """One of the two decoders; reads every file of a folder."""
-    return read_python if request.param == "python" else lambda folder: read_cpp(png_grey, folder)
+    """One of the decoders; reads every file of a folder."""
+    if request.param == "c++":
+        return lambda folder: read_cpp(png_grey, folder)
+    return lambda folder: read_python(folder, 1 if request.param == "python" else 3)
 
 
-def read_python(folder: Path) -> dict[str, Answer]:
+def read_python(folder: Path, times: int = 1) -> dict[str, Answer]:
+    """Read each file, and decode it as one of so many of its kind; other fillings between."""
     answers: dict[str, Answer] = {}
     for path in sorted(folder.iterdir()):
         try:
-            grey = images.read_grey(path)
+            png = images.read(path)
         except images.ImageError as error:
             answers[path.name] = str(error)
-        else:
-            assert grey.dtype == np.uint8
-            answers[path.name] = (*grey.shape, grey.tobytes())
+            continue
+        dark = png._replace(rows=bytes(len(png.rows)))
+        grey = images.decode([png, dark, png][:times], 1)
+        assert grey.dtype == np.uint8
+        assert grey.flags.c_contiguous
+        assert (grey[0] == grey[-1]).all()
+        answers[path.name] = (*grey.shape[2:], grey[-1].tobytes())
     return answers
 
 
@@ -92,6 +100,35 @@ def test_every_kind_of_png_becomes_the_grey_of_the_rule(read: Read, tmp_path: Pa
 
     assert len(want) > 350
     assert {name for name in want if got[name] != want[name]} == set()
+
+
+def test_three_channels_are_the_colours_of_the_rule(tmp_path: Path) -> None:
+    pictures = png_writer.pictures()
+    write(tmp_path, ((p.name, png_writer.write(p)) for p in pictures))
+
+    for picture in pictures:
+        png = images.read(tmp_path / f"{picture.name}.png")
+        want = png_writer.colours(picture)
+        for times in (1, 3):
+            got = images.decode([png] * times, 3)
+            assert got.shape == (times, 3, len(picture.rows), len(picture.rows[0]))
+            assert got[-1].transpose(1, 2, 0).tobytes() == want, picture.name
+
+
+@pytest.mark.parametrize("kind", [0, 1, 2, 3, 4])
+def test_filters_of_a_file_too_large_for_a_loop_are_undone_alike(kind: int) -> None:
+    """Pillow's answer for many bytes is that of the loop for few."""
+    chance = np.random.default_rng(kind)
+    for colour, channels in ((0, 1), (4, 2), (2, 3), (6, 4)):
+        lines = chance.integers(0, 256, (9, 1 + 300 * channels), np.uint8)
+        lines[:, 0] = [kind, *chance.integers(0, 5, 8)]
+        header = images.Header(300, 9, 8, colour, False)
+        png = images.Checked(header, None, None, lines.tobytes())
+
+        looped = samples._looped(png)
+
+        assert looped is not None
+        assert (looped == samples._by_pillow([png], False)).all()
 
 
 def test_all_else_in_a_sound_file_is_ignored(read: Read, tmp_path: Path) -> None:
@@ -191,12 +228,12 @@ def test_a_message_names_the_path_as_it_was_given(
     monkeypatch.chdir(tmp_path)
 
     with pytest.raises(images.ImageError) as caught:
-        images.read_grey("./no.png")
+        images.read("./no.png")
 
     assert str(caught.value) == "./no.png: no such file or directory"
 
 
-def test_the_decoder_imports_no_more_than_its_requirements() -> None:
+def test_the_decoder_imports_no_more_than_one_image_needs() -> None:
     script = "import sys; sys.path.insert(0, sys.argv[1]); import images; print(*sys.modules)"
 
     done = subprocess.run(
@@ -207,6 +244,6 @@ def test_the_decoder_imports_no_more_than_its_requirements() -> None:
     )
 
     roots = {name.partition(".")[0] for name in done.stdout.split()}
-    ours = roots - set(sys.stdlib_module_names) - {"__main__", "images", "chunks"}
-    assert {"numpy", "PIL"} <= ours
-    assert not ours & {"torch", "onnxruntime", "safetensors", "torchcrate"}
+    ours = roots - set(sys.stdlib_module_names) - {"__main__", "images", "samples", "chunks"}
+    assert "numpy" in ours
+    assert not ours & {"PIL", "torch", "onnxruntime", "safetensors", "torchcrate"}

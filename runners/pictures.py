@@ -1,0 +1,178 @@
+"""--image: paths to answers, one by one or many at once; mirrors pictures.cpp.
+
+A model reads images if its only required input means "image" and is
+uint8[batch, 1 or 3, height, width], batch being free or 1. What is said of an answer stands
+in `wording.py`.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+import numpy as np
+
+from chunks import Checked, ImageError
+from contract import Contract, TensorSpec
+from images import decode, kind, read
+from names import expand
+from runtime import USAGE, Array, Model, RunError
+from wording import json_line, line
+
+BATCH = 256  # images of one size are answered together, at most this many
+PIXELS = 2**18  # are decoded and then answered, or one image if that has more
+_FIRST = 8  # images of the first piece, so that answers begin to come early
+_TEXT = 2**20  # characters of answers that may wait behind those that are printed
+
+Path = tuple[str, bool]  # a path, and whether it was found or is a pattern that finds nothing
+Said = list[tuple[str, str]]  # for each image its line, and why there is no answer; or ""
+
+
+def paths(patterns: Sequence[str]) -> Iterator[Path]:
+    """Yield all paths in the order asked."""
+    for pattern in patterns:
+        vain = True
+        for path in expand(pattern):
+            vain = False
+            yield path, True
+        if vain:
+            yield pattern, False
+
+
+class Pictures:
+    """Answers images with a model; may be called from several threads at once."""
+
+    def __init__(self, model: Model, as_json: bool) -> None:
+        """Take a model.
+
+        Raises:
+            RunError: If it does not read images.
+        """
+        self._model, self._contract = model, model.contract
+        self._input = _image_input(model.contract)
+        self._largest = _batch(model.contract, self._input)
+        self._as_json, self._say = as_json, json_line if as_json else line
+        self._piece = BATCH  # how many images to answer at once, going by those before
+
+    def pieces(self, rest: Iterator[Path]) -> Iterator[list[Path]]:
+        """Yield the paths in pieces for `answer`: a small one first, small ones of long answers."""
+        size = _FIRST
+        while piece := list(islice(rest, min(size, self._piece))):
+            yield piece
+            size = BATCH
+
+    def answer(self, piece: Sequence[Path]) -> Said:
+        """Return what is said of each path, in order.
+
+        Raises:
+            RunError: If the model breaks its contract, or fails.
+        """
+        said: Said = []
+        for group in self._decodable(piece):
+            said += self._answer(group)
+        longest = max(len(text) for text, _ in said)
+        self._piece = max(1, min(BATCH, _TEXT // (longest + 1)))
+        return said
+
+    def _decodable(self, piece: Sequence[Path]) -> Iterator[list[tuple[str, Checked | str]]]:
+        """Yield runs of paths, PIXELS in each, with the file, or with why it is refused."""
+        group: list[tuple[str, Checked | str]] = []
+        pixels = 0
+        for path, found in piece:
+            try:
+                if not found:
+                    raise ImageError(f"{path}: no such file, and no file matches it")
+                png = read(path)
+                self._require_size(path, png.header.height, png.header.width)
+            except ImageError as error:
+                group.append((path, str(error)))
+                continue
+            area = png.header.width * png.header.height
+            if pixels and pixels + area > PIXELS:
+                yield group
+                group, pixels = [], 0
+            group.append((path, png))
+            pixels += area
+        yield group
+
+    def _require_size(self, path: str, height: int, width: int) -> None:
+        """Refuse an image that the contract has no room for.
+
+        Raises:
+            ImageError: If height or width has another size than is fixed, or is beyond its limits.
+        """
+        axes = self._input.axes
+        for name, axis, size in (("height", axes[2], height), ("width", axes[3], width)):
+            limits = self._contract.limits(axis)
+            if not limits.hold(size):
+                raise ImageError(f"{path}: {name} {size}, the contract has {limits}")
+        if axes[2] == axes[3] and height != width:
+            raise ImageError(f"{path}: width {width}, height has {height}")
+
+    def _answer(self, group: Sequence[tuple[str, Checked | str]]) -> Said:
+        """Return what is said of each image, answered together with all others of its size."""
+        said: Said = [
+            self._refusal(path, file) if isinstance(file, str) else ("", "") for path, file in group
+        ]
+        sizes: dict[tuple[int, int], list[int]] = {}
+        for index, (_, file) in enumerate(group):
+            if not isinstance(file, str):
+                sizes.setdefault(file.header[:2], []).append(index)
+        for indices in sizes.values():
+            for start in range(0, len(indices), self._largest):
+                batch = indices[start : start + self._largest]
+                files = [file for _, file in (group[i] for i in batch) if not isinstance(file, str)]
+                rows = self._rows(self._stacked(files))
+                for index, row in zip(batch, rows, strict=True):
+                    said[index] = (self._say(self._contract, group[index][0], row), "")
+        return said
+
+    def _refusal(self, path: str, reason: str) -> tuple[str, str]:
+        return json.dumps({"path": path, "error": reason}) if self._as_json else "", reason
+
+    def _stacked(self, files: Sequence[Checked]) -> Array:
+        """Return the pixels of files of one size, (N, channels, H, W)."""
+        channels = self._input.axes[1]
+        assert isinstance(channels, int)
+        kinds: dict[object, list[int]] = {}
+        for index, file in enumerate(files):
+            kinds.setdefault(kind(file), []).append(index)
+        height, width = files[0].header.height, files[0].header.width
+        stack = np.empty((len(files), channels, height, width), np.uint8)
+        for indices in kinds.values():
+            stack[indices] = decode([files[index] for index in indices], channels)
+        return stack
+
+    def _rows(self, stack: Array) -> list[list[Array]]:
+        """Return the outputs for each image of a stack, without the batch's axis."""
+        inputs = self._contract.inputs
+        answers = self._model.answer([stack if one is self._input else None for one in inputs])
+        batch = self._input.axes[0]
+        parts = [
+            list(answer) if spec.axes and spec.axes[0] == batch else [answer] * len(stack)
+            for spec, answer in zip(self._contract.outputs, answers, strict=True)
+        ]
+        return [[np.asarray(one) for one in row] for row in zip(*parts, strict=True)]
+
+
+def _image_input(contract: Contract) -> TensorSpec:
+    """Return the input that images are for.
+
+    Raises:
+        RunError: If the model does not read images.
+    """
+    required = [spec for spec in contract.inputs if not spec.optional]
+    spec = required[0] if len(required) == 1 else contract.inputs[0]
+    fits = spec.dtype == "uint8" and len(spec.axes) == 4 and spec.axes[1] in (1, 3)
+    if len(required) != 1 or spec.meaning != "image" or not fits:
+        raise RunError(USAGE, "this model does not read images: use --tensors or --json")
+    if not contract.limits(spec.axes[0]).hold(1):
+        raise RunError(USAGE, "this model does not read one image alone: use --tensors or --json")
+    return spec
+
+
+def _batch(contract: Contract, image: TensorSpec) -> int:
+    """Return how many images one call of the model may take."""
+    word = image.axes[0]
+    if not all(spec.axes and spec.axes[0] == word for spec in contract.outputs):
+        return 1  # an output is for all of the images together
+    return min(BATCH, contract.limits(word).maximum or BATCH)
