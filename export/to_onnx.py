@@ -118,10 +118,6 @@ def _check(model: onnx.ModelProto, contract: Contract, checked: Path | None = No
         contract: What its inputs and outputs must be.
         checked: Where it lies with its side file, if it has one.
     """
-    try:
-        onnx.checker.check_model(str(checked) if checked else model, full_check=checked is None)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise ExportError(f"the exported ONNX graph is invalid: {error}") from error
     found = [value.name for value in (*model.graph.input, *model.graph.output)]
     wanted = [spec.name for spec in (*contract.inputs, *contract.outputs)]
     if found != wanted:
@@ -129,31 +125,37 @@ def _check(model: onnx.ModelProto, contract: Contract, checked: Path | None = No
             f"ONNX has inputs and outputs {', '.join(found)}, the contract {', '.join(wanted)}: "
             "an input that the network does not use cannot be in the contract"
         )
-    values = [*model.graph.input, *model.graph.output]
-    for number, (spec, value) in enumerate(
-        zip([*contract.inputs, *contract.outputs], values, strict=True)
-    ):
+    for spec, value in zip(contract.inputs, model.graph.input, strict=True):
         dims = value.type.tensor_type.shape.dim
         axes = tuple(dim.dim_param or dim.dim_value for dim in dims)
-        given = number < len(contract.inputs)
-        if not _alike(axes, spec.axes, given):
+        if axes != spec.axes:
             raise ExportError(
                 f"ONNX has {value.name}{axes} where the contract has {spec.name}{spec.axes}: "
                 "an axis was frozen at the example's size"
             )
+    _state_axes(model, contract)
+    try:
+        onnx.checker.check_model(str(checked) if checked else model, full_check=checked is None)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ExportError(f"the exported ONNX graph is invalid: {error}") from error
 
 
-def _alike(axes: tuple[int | str, ...], wanted: tuple[int | str, ...], given: bool) -> bool:
-    """Return whether a graph's axes are those of a contract.
+def _state_axes(model: onnx.ModelProto, contract: Contract) -> None:
+    """Write the contract's axes to the outputs, and forget those of what lies between.
 
-    The free axes of an output may be reckoned from others, and are then named after how.
+    torch notes for some operators, LSTM among them, the sizes of the example, though the graph
+    itself takes any. Whether it does is for those to find out who ask it.
     """
-    return len(axes) == len(wanted) and all(
-        one == other
-        or (not given and isinstance(one, str) and isinstance(other, str))
-        or (not given and one == 0)  # the graph does not tell
-        for one, other in zip(axes, wanted, strict=True)
-    )
+    del model.graph.value_info[:]
+    for spec, value in zip(contract.outputs, model.graph.output, strict=True):
+        shape = value.type.tensor_type.shape
+        shape.Clear()
+        for axis in spec.axes:
+            dim = shape.dim.add()
+            if isinstance(axis, int):
+                dim.dim_value = axis
+            else:
+                dim.dim_param = axis
 
 
 @contextlib.contextmanager
