@@ -17,7 +17,13 @@ SERVER = ROOT / "tests/release/gitlab_server.py"
 JOB_TOKEN = "glcbt-job"
 
 # Variables of GitLab's that gitlab-ci-local warns about when a test sets them, as GitLab would.
-SET_BY_GITLAB = "CI_API_V4_URL,CI_PROJECT_ID,CI_JOB_TOKEN,CI_COMMIT_TAG,CI_PIPELINE_SOURCE"
+SET_BY_GITLAB = ",".join(
+    f"CI_{name}"
+    for name in (
+        *("API_V4_URL", "PROJECT_ID", "JOB_TOKEN"),
+        *("COMMIT_TAG", "COMMIT_BRANCH", "PIPELINE_SOURCE"),
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -39,32 +45,54 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Checkout:
-    """A clone of this repository, as it stands, whose pipelines publish to a loopback server."""
+class Project:
+    """A clone of a repository, whose pipelines publish to a loopback server.
+
+    Attributes:
+        folder: The clone.
+        home: Where gitlab-ci-local keeps what outlives a pipeline.
+        registry: Root of GitLab's API.
+        packages: What its jobs are lent.
+        id: The project's number in that API.
+    """
 
     folder: Path
     home: Path
     registry: str
     packages: Path
+    id: int = 42
+
+    def jobs(self, **variables: str | None) -> list[str]:
+        """Return the names of the jobs that a pipeline with these variables has, in order."""
+        done = self._start("--list-csv", variables=variables, stderr=subprocess.PIPE)
+        assert done.returncode == 0, done.stderr
+        return [line.partition(";")[0] for line in done.stdout.splitlines()[1:]]
 
     def run(self, *jobs: str, **variables: str | None) -> Run:
         """Run the pipeline, or only these jobs of it; a variable that is None is unset.
 
-        Four things are shortened by means that GitLab's users have as well, not by a
+        Five things are shortened by means that GitLab's users have as well, not by a
         switch in the file:
 
         * `make test` runs this very test, so MAKEFLAGS lets it print its commands only (and
           CMake builds with Ninja, which does not heed that);
         * installing torch once a job takes minutes, so PYTHONPATH lends every job the
           packages of this environment, less our own: each still makes its .venv, pip
-          still holds every requirement against them, and installs this checkout. The
+          still holds every requirement against them, and installs torchcrate. The
           job `smoke` unsets it and installs what a consumer would;
         * setuptools is lent in the same way, so pip need not install it for each build;
-        * ccache spares the pipelines what this suite has compiled already.
+        * ccache spares the pipelines what this suite has compiled already;
+        * a runner keeps the C++ program for the next pipeline, as `cache:` says.
         """
+        done = self._start(*jobs, variables=variables, stderr=subprocess.STDOUT)
+        return Run(done.returncode == 0, re.sub(r"\x1b\[[0-9;]*m", "", done.stdout))
+
+    def _start(
+        self, *words: str, variables: dict[str, str | None], stderr: int
+    ) -> "subprocess.CompletedProcess[str]":
         lent = {
             "CI_API_V4_URL": self.registry,
-            "CI_PROJECT_ID": "42",
+            "CI_PROJECT_ID": str(self.id),
             "CI_JOB_TOKEN": JOB_TOKEN,
             "CCACHE_BASEDIR": os.environ.get("CCACHE_BASEDIR", str(self.folder.parent)),
             "CCACHE_DIR": os.environ.get("CCACHE_DIR", str(self.home / "ccache")),
@@ -78,20 +106,20 @@ class Checkout:
         }
         options = ["--force-shell-executor", "--shell-isolation", "--home", str(self.home)]
         options += ["--ignore-predefined-vars", SET_BY_GITLAB]
+        options += ["--ignore-schema-paths", "#/definitions/tags/minItems"]  # GitLab takes none
         for name, value in {**lent, **variables}.items():
             given = value is not None
             options += ["--variable", f"{name}={value}"] if given else ["--unset-variable", name]
-        done = subprocess.run(
-            [RUNNER, *options, *jobs],
+        return subprocess.run(
+            [RUNNER, *options, *words],
             cwd=self.folder,
             env=_environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=stderr,
             text=True,
             check=False,
         )
-        return Run(done.returncode == 0, re.sub(r"\x1b\[[0-9;]*m", "", done.stdout))
 
 
 def _environment() -> dict[str, str]:
@@ -102,6 +130,20 @@ def _environment() -> dict[str, str]:
         if not name.startswith(("CI_", "GCL_", "MAKE", "MNIST_", "PYTEST_"))
     }
     return {**env, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"}
+
+
+def committed(folder: Path, origin: str) -> None:
+    """Make a folder a repository: all its files on main, and a remote as GitLab's clones have."""
+    author = ["-c", "user.name=runner", "-c", "user.email=runner@example.com"]
+    for command in (
+        ["init", "--quiet", "--initial-branch=main"],
+        ["remote", "add", "origin", origin],
+        ["add", "--all"],
+        [*author, "-c", "commit.gpgsign=false", "commit", "--quiet", "--message", "As it stands"],
+        ["update-ref", "refs/remotes/origin/main", "HEAD"],
+        ["symbolic-ref", "refs/remotes/origin/HEAD", "refs/remotes/origin/main"],
+    ):
+        subprocess.run(["git", *command], cwd=folder, check=True)
 
 
 @pytest.fixture(scope="session")
@@ -128,7 +170,7 @@ def lent_packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def checkout(
     tmp_path_factory: pytest.TempPathFactory, registry: str, lent_packages: Path
-) -> Checkout:
+) -> Project:
     """This checkout as it stands, committed on main, with a remote as GitLab's clones have."""
     folder = tmp_path_factory.mktemp("checkout")
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
@@ -138,14 +180,5 @@ def checkout(
         input=files.stdout,
         check=True,
     )
-    author = ["-c", "user.name=runner", "-c", "user.email=runner@example.com"]
-    for command in (
-        ["init", "--quiet", "--initial-branch=main"],
-        ["remote", "add", "origin", "git@gitlab.example.com:group/crates.git"],
-        ["add", "--all"],
-        [*author, "-c", "commit.gpgsign=false", "commit", "--quiet", "--message", "As it stands"],
-        ["update-ref", "refs/remotes/origin/main", "HEAD"],
-        ["symbolic-ref", "refs/remotes/origin/HEAD", "refs/remotes/origin/main"],
-    ):
-        subprocess.run(["git", *command], cwd=folder, check=True)
-    return Checkout(folder, tmp_path_factory.mktemp("home"), registry, lent_packages)
+    committed(folder, "git@gitlab.example.com:group/crates.git")
+    return Project(folder, tmp_path_factory.mktemp("home"), registry, lent_packages)
