@@ -1,5 +1,6 @@
 """Where a crate comes from: the version its folder states and the commit it is at."""
 
+import re
 import subprocess
 import tomllib
 from dataclasses import dataclass
@@ -62,7 +63,21 @@ def version_of(folder: Path) -> str:
 
 def commit_of(folder: Path) -> str:
     """Return the git commit of `folder`, with `-dirty` if files changed since; else nothing."""
-    command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
+    return _git(folder, "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*")
+
+
+def project_of(folder: Path) -> str:
+    """Return the page of the project that `folder` was cloned from; "" if it was from nowhere."""
+    remote = _git(folder, "remote", "get-url", "origin").removesuffix("/").removesuffix(".git")
+    found = re.fullmatch(r"(?:ssh://)?(?:\w+@)?([\w.-]+):(?:\d+/)?([\w./-]+)", remote)
+    if found:
+        return f"https://{found[1]}/{found[2]}"
+    # A password may stand before the host, and belongs on no page.
+    return re.sub(r"(?<=://)[^/@]*@", "", remote) if remote.startswith("http") else ""
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    command = ["git", *arguments]
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     except OSError:

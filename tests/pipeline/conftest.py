@@ -2,16 +2,22 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+HERE = Path(__file__).parent
+with pytest.MonkeyPatch.context() as patch:
+    patch.syspath_prepend(HERE)
+    import git_server
+
+ROOT = HERE.parents[1]
 RUNNER = ROOT / "build/node/node_modules/.bin/gitlab-ci-local"
 SERVER = ROOT / "tests/release/gitlab_server.py"
 JOB_TOKEN = "glcbt-job"
@@ -53,14 +59,12 @@ class Project:
         home: Where gitlab-ci-local keeps what outlives a pipeline.
         registry: Root of GitLab's API.
         packages: What its jobs are lent.
-        id: The project's number in that API.
     """
 
     folder: Path
     home: Path
     registry: str
     packages: Path
-    id: int = 42
 
     def jobs(self, **variables: str | None) -> list[str]:
         """Return the names of the jobs that a pipeline with these variables has, in order."""
@@ -71,7 +75,7 @@ class Project:
     def run(self, *jobs: str, **variables: str | None) -> Run:
         """Run the pipeline, or only these jobs of it; a variable that is None is unset.
 
-        Five things are shortened by means that GitLab's users have as well, not by a
+        Four things are shortened by means that GitLab's users have as well, not by a
         switch in the file:
 
         * `make test` runs this very test, so MAKEFLAGS lets it print its commands only (and
@@ -81,8 +85,8 @@ class Project:
           still holds every requirement against them, and installs torchcrate. The
           job `smoke` unsets it and installs what a consumer would;
         * setuptools is lent in the same way, so pip need not install it for each build;
-        * ccache spares the pipelines what this suite has compiled already;
-        * a runner keeps the C++ program for the next pipeline, as `cache:` says.
+        * a runner keeps the C++ program from pipeline to pipeline, and has the one that this
+          suite built; what is compiled all the same, ccache may know.
         """
         done = self._start(*jobs, variables=variables, stderr=subprocess.STDOUT)
         return Run(done.returncode == 0, re.sub(r"\x1b\[[0-9;]*m", "", done.stdout))
@@ -92,7 +96,7 @@ class Project:
     ) -> "subprocess.CompletedProcess[str]":
         lent = {
             "CI_API_V4_URL": self.registry,
-            "CI_PROJECT_ID": str(self.id),
+            "CI_PROJECT_ID": "42",
             "CI_JOB_TOKEN": JOB_TOKEN,
             "CCACHE_BASEDIR": os.environ.get("CCACHE_BASEDIR", str(self.folder.parent)),
             "CCACHE_DIR": os.environ.get("CCACHE_DIR", str(self.home / "ccache")),
@@ -132,21 +136,7 @@ def _environment() -> dict[str, str]:
     return {**env, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"}
 
 
-def committed(folder: Path, origin: str) -> None:
-    """Make a folder a repository: all its files on main, and a remote as GitLab's clones have."""
-    author = ["-c", "user.name=runner", "-c", "user.email=runner@example.com"]
-    for command in (
-        ["init", "--quiet", "--initial-branch=main"],
-        ["remote", "add", "origin", origin],
-        ["add", "--all"],
-        [*author, "-c", "commit.gpgsign=false", "commit", "--quiet", "--message", "As it stands"],
-        ["update-ref", "refs/remotes/origin/main", "HEAD"],
-        ["symbolic-ref", "refs/remotes/origin/HEAD", "refs/remotes/origin/main"],
-    ):
-        subprocess.run(["git", *command], cwd=folder, check=True)
-
-
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def registry() -> Iterator[str]:
     """A GitLab on the loopback address, in its own process: the root of its API."""
     command = [sys.executable, str(SERVER), "--port", "0", "--prefix", "/gitlab"]
@@ -158,20 +148,58 @@ def registry() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def repositories(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+    """A folder whose git repositories are served, and the address below which they are."""
+    root = tmp_path_factory.mktemp("repositories")
+    with git_server.serving(root) as address:
+        yield root, address
+
+
+@pytest.fixture(scope="session")
 def lent_packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Everything installed here but this project: an editable one would hide the checkout's."""
-    folder = tmp_path_factory.mktemp("packages")
+    folder = tmp_path_factory.mktemp("lent") / "site-packages"  # whose files are nobody's own
+    folder.mkdir()
     for entry in Path(sysconfig.get_path("purelib")).iterdir():
         if not entry.name.startswith(("torchcrate", "__editable__")):
             (folder / entry.name).symlink_to(entry)
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
+def project_of(
+    tmp_path_factory: pytest.TempPathFactory, registry: str, lent_packages: Path, libtorch: Path
+) -> Callable[[Path, str], Project]:
+    """Return what makes a folder a project: committed on main, with a remote as GitLab's clones.
+
+    Its runner has the C++ program in its cache, as after an earlier pipeline.
+    """
+
+    def made(folder: Path, origin: str) -> Project:
+        author = ["-c", "user.name=runner", "-c", "user.email=runner@example.com"]
+        for command in (
+            ["init", "--quiet", "--initial-branch=main"],
+            ["remote", "add", "origin", origin],
+            ["add", "--all"],
+            [*author, "-c", "commit.gpgsign=false", "commit", "--quiet", "--message", "All of it"],
+            ["update-ref", "refs/remotes/origin/main", "HEAD"],
+            ["symbolic-ref", "refs/remotes/origin/HEAD", "refs/remotes/origin/main"],
+        ):
+            subprocess.run(["git", *command], cwd=folder, check=True)
+        cache = folder / ".gitlab-ci-local/cache/torchcrate-cpp/build/cpp"
+        cache.mkdir(parents=True)
+        for name in (libtorch.name, "built-from"):
+            shutil.copy2(libtorch.with_name(name), cache)
+        return Project(folder, tmp_path_factory.mktemp("home"), registry, lent_packages)
+
+    return made
+
+
+@pytest.fixture(scope="module")
 def checkout(
-    tmp_path_factory: pytest.TempPathFactory, registry: str, lent_packages: Path
+    tmp_path_factory: pytest.TempPathFactory, project_of: Callable[[Path, str], Project]
 ) -> Project:
-    """This checkout as it stands, committed on main, with a remote as GitLab's clones have."""
+    """This checkout as it stands, in a project of its own."""
     folder = tmp_path_factory.mktemp("checkout")
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     files = subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
@@ -180,5 +208,4 @@ def checkout(
         input=files.stdout,
         check=True,
     )
-    committed(folder, "git@gitlab.example.com:group/crates.git")
-    return Project(folder, tmp_path_factory.mktemp("home"), registry, lent_packages)
+    return project_of(folder, "git@gitlab.example.com:group/crates.git")
