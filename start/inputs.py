@@ -71,7 +71,8 @@ def _said(kind: str, layer: ast.Call, network: Network) -> str:
         axes = "batch,time" if _reads_sequences(network) else "batch"
         return f"int64[{axes}] in 0..{size - 1}"
     if name in ("LSTM", "GRU", "RNN") and (size := number(0, "input_size")):
-        first = any(each.arg == "batch_first" for each in layer.keywords)
+        named = [each.value for each in layer.keywords if each.arg == "batch_first"]
+        first = bool(named) and isinstance(named[0], ast.Constant) and named[0].value is True
         return f"float32[{'batch,time' if first else 'time,batch'},{size}]"
     if name in ("Conv1d", "Conv2d", "Conv3d") and (size := number(0, "in_channels")):
         axes = {"1": "time", "2": "height,width", "3": "depth,height,width"}[name[4]]
