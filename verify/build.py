@@ -52,8 +52,7 @@ def _built(crate: Path, sources: list[str], build: Path) -> Path:
         for name in sources:
             shutil.copy2(crate / name, build / "source" / name)
     source, objects = build / "source", build / "source" / "build"
-    # Links resolved: a torch that is lent to a job is compiled against like the one it is.
-    prefix = f"-DCMAKE_PREFIX_PATH={Path(torch.utils.cmake_prefix_path).resolve()}"
+    prefix = f"-DCMAKE_PREFIX_PATH={_libtorch()}"
     _cmake(build, "-S", str(source), "-B", str(objects), "-DCMAKE_BUILD_TYPE=Release", prefix)
     _cmake(build, "--build", str(objects), "--parallel", str(os.cpu_count() or 1))
     with writing(build):
@@ -74,9 +73,14 @@ def _alone(build: Path) -> Iterator[None]:
 
 
 def _digest(crate: Path, sources: list[str]) -> str:
-    parts = [torch.__version__, torch.utils.cmake_prefix_path]
+    parts = [torch.__version__, str(_libtorch())]
     parts += [f"{name}\0{(crate / name).read_text()}" for name in sources]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _libtorch() -> Path:
+    """Return where CMake finds LibTorch; links resolved, a torch that is lent is the one it is."""
+    return Path(torch.utils.cmake_prefix_path).resolve()
 
 
 def _cmake(build: Path, *arguments: str) -> None:
