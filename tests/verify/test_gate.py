@@ -103,6 +103,8 @@ def test_a_swapped_state_dict_is_caught_by_all_that_were_not_swapped(crate: Path
     torch.save(Net().state_dict(), crate / "model.pth")
     with zipfile.ZipFile(crate / "model.pth", "a") as archive:
         archive.writestr(f"{canonical.TOP}/extra/contract.json", DIGITS.dump())
+        network = '{"network": "net:Net", "preprocess": "preprocess:Preprocess"}'
+        archive.writestr(f"{canonical.TOP}/extra/network.json", network)
 
     assert {"torchscript", "onnx", "libtorch", "golden"} <= off(judged(crate))
 

@@ -68,7 +68,9 @@ def test_other_networks_as_torchscript_are_accepted(tmp_path, frozen):
     script = torch.jit.script(Busy().eval())
     buffer = io.BytesIO()
     torch.jit.save(torch.jit.freeze(script) if frozen else script, buffer)
-    (tmp_path / "model.pt").write_bytes(canonical.archive(buffer.getvalue(), {"contract.json": b"{}"}))
+    (tmp_path / "model.pt").write_bytes(
+        canonical.archive(buffer.getvalue(), {"contract.json": b"{}"})
+    )
 
     examine(tmp_path, listing(Artifact("model.pt", "torchscript", "content", 0, "0" * 64)))
 
