@@ -61,7 +61,8 @@ def _tensor(contract: Contract, spec: TensorSpec, value: Any) -> Array:
         raise RunError(CONTRACT, f"{spec.name} is no regular list of numbers")
     if not leaves and 0 in shape:
         shape += [contract.limits(axis).minimum for axis in spec.axes[len(shape) :]]
-    allowed = {"b": {bool}, "f": {int, float}}.get(np.dtype(spec.dtype).kind, {int})
+    kinds: dict[str, set[type]] = {"b": {bool}, "f": {int, float}}
+    allowed = kinds.get(np.dtype(spec.dtype).kind, {int})
     if not set(map(type, leaves)) <= allowed:
         raise RunError(CONTRACT, f"{spec.name} holds a value that is no {spec.dtype}")
     try:
