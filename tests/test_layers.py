@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[1]
 ROOMS = {
     "": "src/torchcrate",
     "commands": "src/torchcrate/commands",
+    "fleet": "src/torchcrate/fleet",
     "model": "model",
     "export": "export",
     "verify": "verify",
@@ -31,7 +32,8 @@ ALLOWED = {
         *("export.artifact", "export.onnx_support", "verify.report"),
     },
     "road": {"errors", "files", "table", "model", "export", "verify", "release"},
-    "commands": {"errors", "table", "road", "model", "release", "commands"},
+    "fleet": {"errors", "files", "table", "road", "model", "export", "release", "fleet"},
+    "commands": {"errors", "table", "road", "fleet", "model", "release", "commands"},
     "cli": {"errors", "commands"},
     "__main__": {"cli"},
     "__init__": set(),
