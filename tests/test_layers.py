@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[1]
 ROOMS = {
     "": "src/torchcrate",
     "commands": "src/torchcrate/commands",
+    "fleet": "src/torchcrate/fleet",
     "model": "model",
     "export": "export",
     "verify": "verify",
@@ -33,7 +34,8 @@ ALLOWED = {
     },
     "start": {"errors", "files", "start"},
     "road": {"errors", "files", "table", "model", "export", "verify", "release"},
-    "commands": {"errors", "table", "road", "model", "release", "start", "commands"},
+    "commands": {"errors", "table", "road", "model", "release", "start", "commands", "fleet"},
+    "fleet": {"errors", "files", "table", "road", "model", "export", "release", "fleet"},
     "cli": {"errors", "commands"},
     "__main__": {"cli"},
     "__init__": set(),

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from torchcrate.commands.fleet import all_options, export_fleet
 from torchcrate.commands.options import (
     FILE,
     FOLDER,
@@ -63,27 +64,31 @@ def train(data_dir: Path | None, out: Path, **chosen: Any) -> None:
 
 @click.command()
 @target_argument
-@click.option("--out", type=FOLDER, default=Path("build/crate"), show_default=True)
+@click.option("--out", type=FOLDER, help="[default: build/crate; with --all build/crates/NAME]")
 @click.option("--input", "inputs", multiple=True, metavar="NAME:DTYPE[AXES]", help=INPUT)
 @click.option("--checkpoint", type=FILE, help="Weights: .pth or .safetensors, a state_dict.")
 @click.option("--key", help="Where in a training checkpoint the state_dict lies.")
 @click.option("--name", help="Of the crate.  [default: the network's]")
 @click.option("--version", help="Of the crate.  [default: VERSION in the current folder]")
+@all_options
 @as_json
 def export(
     target: str | None,
-    out: Path,
+    out: Path | None,
     inputs: tuple[str, ...],
     checkpoint: Path | None,
     key: str | None,
     name: str | None,
     version: str | None,
+    fleet: str | None,
+    jobs: int | None,
     as_json: bool,
 ) -> None:
     """Write a crate: models, golden vectors, programs and instructions; not yet sealed.
 
     TARGET is package.module:SPEC, or package.module:Network with --input. Without one it is
-    the [tool.torchcrate] table of ./pyproject.toml, or else the default network.
+    the [tool.torchcrate] table of ./pyproject.toml, or else the default network. --all FLEET
+    writes many crates at once, and says in the end what became of each.
 
     Example: torchcrate export mypkg.net:SPEC --out build/crate
     """
@@ -92,9 +97,13 @@ def export(
     from torchcrate.release import origin
     from torchcrate.release.trust.provenance import Origin
 
-    target, spec = spec_named(target, inputs, checkpoint, key, name)
     version = version or origin.version_of(Path.cwd())
     where = Origin.from_env(os.environ, origin.commit_of(Path.cwd()))
+    if fleet is not None:
+        export_fleet(fleet, out or Path("build/crates"), version, where, jobs, as_json)
+        return
+    out = out or Path("build/crate")
+    target, spec = spec_named(target, inputs, checkpoint, key, name)
     draft, findings = road.export(spec, target, out, version, where, words("export"))
     for line in road.findings_lines(findings):
         notice(line)
