@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from torchcrate import errors
-from torchcrate.commands import build, consume, registry, tell, trust
+from torchcrate.commands import bench, build, consume, registry, tell, trust
 from torchcrate.errors import CrateError
 
 
@@ -39,7 +39,7 @@ def main() -> None:
 
 
 for command in (
-    *(build.train, build.export, build.verify, build.demo),
+    *(build.train, build.export, build.verify, build.demo, bench.bench),
     *(registry.publish, registry.pull, registry.yank, registry.versions, registry.number),
     *(tell.diff, tell.release, tell.notify),
     *(consume.doctor, trust.check),
