@@ -15,6 +15,7 @@ ROOMS = {
     "model": "model",
     "export": "export",
     "verify": "verify",
+    "bench": "bench",
     "release": "release",
     "start": "start",
 }
@@ -28,13 +29,24 @@ ALLOWED = {
     "model": {"errors", "files", "values", "model"},
     "export": {"errors", "files", "values", "model", "export"},
     "verify": {"errors", "files", "values", "model", "export.artifact", "verify"},
+    "bench": {"errors", "files", "values", "table", "model", "export", "verify", "bench"},
     "release": {
         *("errors", "files", "table", "values", "release", "model.contract", "model.spec"),
         *("export.artifact", "export.onnx_support", "verify.report"),
     },
     "start": {"errors", "files", "start"},
     "road": {"errors", "files", "table", "model", "export", "verify", "release"},
-    "commands": {"errors", "table", "road", "model", "release", "start", "commands", "fleet"},
+    "commands": {
+        "errors",
+        "table",
+        "road",
+        "model",
+        "release",
+        "start",
+        "commands",
+        "fleet",
+        "bench",
+    },
     "fleet": {"errors", "files", "table", "road", "model", "export", "release", "fleet"},
     "cli": {"errors", "commands"},
     "__main__": {"cli"},
@@ -128,7 +140,7 @@ def test_runners_import_the_standard_library_their_requirements_and_siblings(pat
         assert "torch" not in top
 
 
-@pytest.mark.parametrize("folder", ["model", "export", "verify", "release", "start"])
+@pytest.mark.parametrize("folder", ["model", "export", "verify", "bench", "release", "start"])
 def test_init_files_hold_a_docstring_and_nothing_else(folder: str) -> None:
     tree = ast.parse((ROOT / folder / "__init__.py").read_text())
 

@@ -5,7 +5,7 @@ import hashlib
 import os
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,7 +18,9 @@ PROGRAM = "run_libtorch"
 _STAMP = "built-from"
 
 
-def build_cpp(crate: Path, sources: Iterable[str], build: Path) -> Path:
+def build_cpp(
+    crate: Path, sources: Iterable[str], build: Path, programs: Sequence[str] = (PROGRAM,)
+) -> Path:
     """Build the crate's C++ program in `build` and return its path.
 
     The sources are copied into `build/source`, so that nothing of the checkout can
@@ -29,6 +31,8 @@ def build_cpp(crate: Path, sources: Iterable[str], build: Path) -> Path:
         crate: The folder of the crate.
         sources: Names of its C++ sources, CMakeLists.txt among them.
         build: A folder that may be removed and made again.
+        programs: What the sources build, where it is another program or several; the path
+            of the first is returned, the others lie beside it.
 
     Raises:
         RunnerError: If CMake, a compiler or a library is missing, or the build fails.
@@ -36,11 +40,11 @@ def build_cpp(crate: Path, sources: Iterable[str], build: Path) -> Path:
     """
     sources = sorted(sources)
     with _alone(build):
-        return _built(crate, sources, build)
+        return _built(crate, sources, build, programs)
 
 
-def _built(crate: Path, sources: list[str], build: Path) -> Path:
-    program, stamp = build / PROGRAM, build / _STAMP
+def _built(crate: Path, sources: list[str], build: Path, programs: Sequence[str]) -> Path:
+    program, stamp = build / programs[0], build / _STAMP
     wanted = _digest(crate, sources)
     if program.is_file() and stamp.is_file() and stamp.read_text() == wanted:
         return program
@@ -56,7 +60,8 @@ def _built(crate: Path, sources: list[str], build: Path) -> Path:
     _cmake(build, "-S", str(source), "-B", str(objects), "-DCMAKE_BUILD_TYPE=Release", prefix)
     _cmake(build, "--build", str(objects), "--parallel", str(os.cpu_count() or 1))
     with writing(build):
-        (objects / PROGRAM).replace(program)
+        for name in programs:
+            (objects / name).replace(build / name)
     write_whole(stamp, wanted.encode())
     return program
 

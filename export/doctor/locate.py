@@ -88,8 +88,10 @@ def _spot(
     teller = _Teller(module, names).eval()
     asked = tensors(inputs, names)
     with quieted():
-        got = _traced(teller, seen, asked) if way == "trace" else _graph(
-            teller, seen, asked, contract
+        got = (
+            _traced(teller, seen, asked)
+            if way == "trace"
+            else _graph(teller, seen, asked, contract)
         )
     return first_off(want, got, limit)
 
@@ -176,9 +178,7 @@ def _graph(
         options.log_severity_level = 4
         session = onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])
         fed = {one.name for one in session.get_inputs()}
-        feed = {
-            name: one.numpy() for name, one in zip(names, asked, strict=True) if name in fed
-        }
+        feed = {name: one.numpy() for name, one in zip(names, asked, strict=True) if name in fed}
         return teller.told.sorted(session.run(None, feed))
 
 

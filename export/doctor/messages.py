@@ -15,7 +15,7 @@ _AXES = re.compile(r"Constraints violated \(([^)]+)\)")
 _SIZE = re.compile(r"specialized it to be a constant \((\d+)\)")
 _CAUSED = re.compile(r"Caused by: .*\((?:\S*?/)?(?P<file>[^/\s]+\.py):(?P<line>\d+) in \w+\)")
 _RUNTIME = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
-_KEEP = "compute it another way, or leave ONNX out, formats=(\"torchscript\",)"
+_KEEP = 'compute it another way, or leave ONNX out, formats=("torchscript",)'
 
 
 def translated(error: BaseException) -> str:
@@ -113,7 +113,9 @@ def _jit(chain: list[BaseException]) -> str:
         weak = "cannot create weak reference to" in text
         return (
             "TorchScript cannot compile a function of another package that forward calls "
-            f"({text.partition('to ')[2]})" if weak else ""
+            f"({text.partition('to ')[2]})"
+            if weak
+            else ""
         )
     if "interpreter" in text.partition("\n")[0]:
         return ""

@@ -49,9 +49,7 @@ class Watched:
     used: set[str]
 
 
-def watched(
-    module: nn.Module, names: Sequence[str], given: Sequence[Tensor | None]
-) -> Watched:
+def watched(module: nn.Module, names: Sequence[str], given: Sequence[Tensor | None]) -> Watched:
     """Call a network once and say what its operators did; `given` may be changed by it."""
     inputs = {name: one for name, one in zip(names, given, strict=True) if one is not None}
     with recording(module) as found:
@@ -59,15 +57,11 @@ def watched(
         # Not inference mode: there dropout is one operator, be it on or off.
         with torch.no_grad(), mode:
             answers = call(module, names, given)
-    return Watched(
-        answers, found.events, mode.draws, mode.to_inputs, mode.to_state, mode.used
-    )
+    return Watched(answers, found.events, mode.draws, mode.to_inputs, mode.to_state, mode.used)
 
 
 class _Mode(TorchDispatchMode):
-    def __init__(
-        self, module: nn.Module, inputs: Mapping[str, Tensor], found: Recording
-    ) -> None:
+    def __init__(self, module: nn.Module, inputs: Mapping[str, Tensor], found: Recording) -> None:
         super().__init__()
         self._module, self._found = module, found
         self._inputs = _places(inputs.items())
@@ -77,9 +71,7 @@ class _Mode(TorchDispatchMode):
         self.to_state: list[Act] = []
         self.used: set[str] = set()
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         answer = func(*args, **kwargs)
         for tensor in tensors_in((args, kwargs)):

@@ -1,0 +1,120 @@
+"""A crate's model called twice over: through its shipped runner, and as bare as its runtime can.
+
+Runs in processes of its own (`ask`, `loop`), with the crate's folder on the import path.
+"""
+
+import importlib
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Call = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """The model as a crate's runner loads it, and the bytes that the runner reads.
+
+    Attributes:
+        runtime: "eager", "torchscript" or "onnx".
+        crate: The folder of the crate.
+        answer: Takes the inputs in the contract's order, checks them, returns the outputs.
+    """
+
+    runtime: str
+    crate: Path
+    answer: Callable[[Sequence[Array]], Sequence[Array]]
+
+
+@dataclass(frozen=True)
+class Bare:
+    """A runtime without a runner.
+
+    Attributes:
+        prepare: Makes an array what the runtime takes.
+        call: Takes prepared inputs in the contract's order, returns what the runtime does.
+    """
+
+    prepare: Callable[[Array], Any]
+    call: Callable[..., object]
+
+
+def shipped(runtime: str, crate: Path) -> Shipped:
+    """Load the model by the very program that ships, `run_RUNTIME.py` in `crate`."""
+    sys.path.insert(0, str(crate))
+    model = importlib.import_module(f"run_{runtime}").load(crate)
+    return Shipped(runtime, crate, model.answer)
+
+
+def bare(of: Shipped, given: Sequence[Array]) -> Bare:
+    """Return the bare call of the runtime; `given` are inputs that the model takes.
+
+    ONNX Runtime and TorchScript load the crate's file as their manuals say. Eager has no file
+    to load: its call is the very module that the runner built, without the runner.
+    """
+    if of.runtime == "onnx":
+        return _onnx(of.crate / "model.onnx")
+    import torch
+
+    if of.runtime == "torchscript":
+        with warnings.catch_warnings():  # TorchScript is deprecated and what LibTorch loads
+            warnings.filterwarnings("ignore", r"`torch\.jit\.load` is deprecated")
+            script = torch.jit.load(of.crate / "model.pt", "cpu")
+        return Bare(torch.from_numpy, torch.inference_mode()(lambda *inputs: script(*inputs)))
+    module, count, names = _outermost(lambda: of.answer(given))
+
+    @torch.inference_mode()
+    def call(*inputs: Any) -> object:
+        return module(*inputs[:count], **dict(zip(names, inputs[count:], strict=True)))
+
+    return Bare(torch.from_numpy, call)
+
+
+def _onnx(path: Path) -> Bare:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    names = [each.name for each in session.get_inputs()]
+    return Bare(
+        lambda array: array,
+        lambda *inputs: session.run(None, dict(zip(names, inputs, strict=True))),
+    )
+
+
+def _outermost(act: Call) -> tuple[Any, int, list[str]]:
+    """Return the first module that `act` calls, and how: so many by position, the rest by name."""
+    from torch import nn
+
+    calls: list[tuple[Any, int, list[str]]] = []
+    original = nn.Module.__call__
+
+    def watched(self: Any, *arguments: Any, **named: Any) -> Any:
+        calls.append((self, len(arguments), list(named)))
+        return original(self, *arguments, **named)
+
+    nn.Module.__call__ = watched
+    try:
+        act()
+    finally:
+        nn.Module.__call__ = original
+    if not calls:
+        raise SystemExit("Error: run_eager.py called no module")
+    return calls[0]
+
+
+def kernel(side: int = 128) -> Call:
+    """Return a reference kernel: a product of two `side` x `side` float32 matrices in numpy.
+
+    It does the same work on every machine, on one thread where OPENBLAS_NUM_THREADS is 1.
+    """
+    chance = np.random.default_rng(1)
+    one, other = chance.random((2, side, side), np.float32)
+    out = np.empty_like(one)
+    return lambda: np.matmul(one, other, out=out)
