@@ -1,7 +1,7 @@
 """A network described once: everything that export and verification ask of it. Needs no torch."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -107,6 +107,10 @@ class ModelSpec:
                 for axis, size in self.sizes.items()
             },
         )
+
+    def tolerating(self, tolerances: Mapping[str, float]) -> "ModelSpec":
+        """Return the same network with other tolerances for the runtimes that are named."""
+        return replace(self, tolerances={**self.tolerances, **tolerances})
 
     def _known(self, field: str, words: Any, known: tuple[str, ...]) -> None:
         unknown = sorted(set(words) - set(known))

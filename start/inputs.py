@@ -115,7 +115,7 @@ def _reader(layer: ast.Call, network: Network) -> _Arguments:
         if isinstance(value, ast.Name):
             value = defaults.get(value.id)
         plain = isinstance(value, ast.Constant) and type(value.value) is int and value.value > 0
-        return value.value if plain else None  # type: ignore[union-attr, return-value]
+        return value.value if plain else None  # type: ignore[union-attr]
 
     return read
 

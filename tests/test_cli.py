@@ -67,6 +67,8 @@ MISSING = Path("does-not-exist")
         (("export", "--version", "1.0.0+cpu"), 2, "not a version"),
         (("export", "--name", "a b", "--version", "1.0.0"), 2, "not a package name"),
         (("export",), 2, "VERSION"),
+        (("export", "--tolerance", "onnx", "--version", "1.0.0"), 2, "is not RUNTIME=LIMIT"),
+        (("export", "--tolerance", "tpu=1", "--version", "1.0.0"), 2, "names 'tpu', which is none"),
         (("verify", MISSING), 3, "no crate"),
         (("publish", MISSING, "--to", "registry"), 3, "not sealed"),
         (("pull", "mnist-net", "--from", "registry"), 2, "NAME@VERSION"),

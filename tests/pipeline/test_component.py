@@ -161,7 +161,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory, wheel: Path, lent_packag
 
 
 @pytest.fixture(scope="module")
-def homes(tmp_path_factory, project_of, component, installed):
+def homes(tmp_path_factory, project_of, component, installed, wheel):
     """Somebody's repository, prepared by `torchcrate init`, with a second crate by hand."""
     folder = tmp_path_factory.mktemp("homes")
     files = {"homes/__init__.py": "", "homes/price.py": PRICE, "homes/tagger.py": TAGGER}
@@ -171,8 +171,10 @@ def homes(tmp_path_factory, project_of, component, installed):
     subprocess.run([installed / "python", "-c", WEIGHTS], cwd=folder, check=True)
     init = ["--network", "homes.price:Price", "--checkpoint", "weights/price.pth"]
     subprocess.run([installed / "torchcrate", "init", *init], cwd=folder, check=True)
-    with (folder / ".gitlab-ci.yml").open("a") as file:
-        file.write(SECOND.lstrip("\n"))
+    pipeline = (folder / ".gitlab-ci.yml").read_text() + SECOND.lstrip("\n")
+    # Of all that an index may have under the name, it is this wheel.
+    ours = pipeline.replace("inputs:\n", f"inputs:\n      torchcrate: {wheel}\n")
+    (folder / ".gitlab-ci.yml").write_text(ours)
     return project_of(folder, f"{component}/people/homes.git")
 
 
@@ -187,15 +189,17 @@ def test_the_wheel_installs_exactly_one_top_level_name(installed):
 @pytest.mark.parametrize(
     ("job", "variables", "asked"),
     [
-        ("number", {}, "torchcrate"),
-        ("publish", {"TORCHCRATE_SIGN_KEY": "key.pem"}, "torchcrate torchcrate[sign]"),
-        ("publish", {"TORCHCRATE_VERIFY_KEY": "key.pem"}, "torchcrate torchcrate[sign]"),
-        ("export", {}, "torchcrate torchcrate[export] --requirement requirements.txt ."),
-        ("tagger-verify", {}, "torchcrate torchcrate[export] --requirement requirements.txt ."),
-        ("smoke", {}, "torchcrate"),
+        ("number", {}, ""),
+        ("publish", {"TORCHCRATE_SIGN_KEY": "key.pem"}, " torchcrate[sign]"),
+        ("publish", {"TORCHCRATE_VERIFY_KEY": "key.pem"}, " torchcrate[sign]"),
+        ("export", {}, " torchcrate[export] --requirement requirements.txt ."),
+        ("tagger-verify", {}, " torchcrate[export] --requirement requirements.txt ."),
+        ("smoke", {}, ""),
     ],
 )
-def test_a_job_asks_pip_for_what_it_needs_and_no_more(homes, tmp_path, job, variables, asked):
+def test_a_job_asks_pip_for_torchcrate_and_what_it_needs_and_no_more(
+    homes, wheel, tmp_path, job, variables, asked
+):
     python = tmp_path / "python"
     python.write_text(f'#!/bin/sh\necho "$*" >>{tmp_path}/calls\n[ "$2" = venv ]\n')
     python.chmod(0o755)
@@ -205,7 +209,7 @@ def test_a_job_asks_pip_for_what_it_needs_and_no_more(homes, tmp_path, job, vari
     assert not run.passed  # this Python installs nothing
     assert (tmp_path / "calls").read_text().splitlines() == [
         "-m venv --without-pip .venv",
-        f"-m pip install --no-compile {asked}",
+        f"-m pip install --no-compile {wheel}{asked}",
     ]
 
 
@@ -223,7 +227,7 @@ def test_a_tag_goes_all_the_way_to_a_consumer(homes, installed, libtorch, regist
     """The consumer pulls both crates, and the one C++ program that there is runs both."""
     jobs = ["check", *ROAD, "smoke", "release", *(f"tagger-{job}" for job in ROAD)]
 
-    run = homes.run(*jobs, **TAG, PIP_CONSTRAINT=str(constraint(tmp_path, installed)))
+    run = homes.run(*jobs, **TAG)
 
     print(run.output)
     assert run.passed
@@ -248,14 +252,6 @@ def test_a_tag_goes_all_the_way_to_a_consumer(homes, installed, libtorch, regist
         for output in one:
             assert flat(other[output]) == pytest.approx(flat(one[output]), rel=1e-4, abs=1e-4)
             assert len(set(flat(one[output]))) > 1
-
-
-def constraint(folder: Path, installed: Path) -> Path:
-    """Say that torchcrate is the wheel, and never what an index may have of that name."""
-    (record,) = installed.parent.glob("lib/python*/site-packages/torchcrate-*/direct_url.json")
-    path = folder / "constraint.txt"
-    path.write_text(f"torchcrate @ {json.loads(record.read_text())['url']}\n")
-    return path
 
 
 def consumer(command: list[Path | str], given: str = "") -> str:

@@ -15,6 +15,7 @@ from torchcrate.commands.options import (
     crate_argument,
     data_dir_option,
     needing,
+    tolerance_option,
 )
 from torchcrate.commands.show import bar, notice, say, words
 from torchcrate.commands.target import (
@@ -69,7 +70,10 @@ def train(data_dir: Path | None, out: Path, **chosen: Any) -> None:
 @click.option("--checkpoint", type=FILE, help="Weights: .pth or .safetensors, a state_dict.")
 @click.option("--key", help="Where in a training checkpoint the state_dict lies.")
 @click.option("--name", help="Of the crate.  [default: the network's]")
-@click.option("--version", help="Of the crate.  [default: VERSION in the current folder]")
+@click.option(
+    "--version", help="Of the crate.  [default: VERSION or pyproject.toml in this folder]"
+)
+@tolerance_option
 @all_options
 @as_json
 def export(
@@ -82,6 +86,7 @@ def export(
     version: str | None,
     fleet: str | None,
     jobs: int | None,
+    tolerances: dict[str, float],
     as_json: bool,
 ) -> None:
     """Write a crate: models, golden vectors, programs and instructions; not yet sealed.
@@ -104,6 +109,7 @@ def export(
         return
     out = out or Path("build/crate")
     target, spec = spec_named(target, inputs, checkpoint, key, name)
+    spec = spec.tolerating(tolerances)
     draft, findings = road.export(spec, target, out, version, where, words("export"))
     for line in road.findings_lines(findings):
         notice(line)
@@ -121,9 +127,15 @@ def export(
     show_default=True,
     help="Where the C++ program is built; made anew when the crate's sources changed.",
 )
+@tolerance_option
 @as_json
 def verify(
-    crate: Path, data_dir: Path | None, target: str | None, build_dir: Path, as_json: bool
+    crate: Path,
+    data_dir: Path | None,
+    target: str | None,
+    build_dir: Path,
+    tolerances: dict[str, float],
+    as_json: bool,
 ) -> None:
     """Hold the crate's programs against eager; seal the crate if all answer alike.
 
@@ -133,7 +145,7 @@ def verify(
         from torchcrate import road
     importable_here()
     spec = spec_named(target)[1] if target else None
-    manifest = road.verify(spec, crate, build_dir, data_dir, words("verify"))
+    manifest = road.verify(spec, crate, build_dir, data_dir, words("verify"), tolerances)
     say(as_json, manifest, road.parity_table(manifest.parity))
 
 
