@@ -41,6 +41,7 @@ ALLOWED = {
         "table",
         "road",
         "model",
+        "export.doctor",
         "release",
         "start",
         "commands",
