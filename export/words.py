@@ -19,7 +19,7 @@ _KEPT = {
 
 
 def reason_of(error: BaseException) -> str:
-    """Return why an export failed: one line, with its place in the user's code if known."""
+    """Return why an export failed: one line, with the line of the user's code if it is known."""
     if isinstance(error, CrateError):
         return str(error)
     if words := translated(error):

@@ -37,7 +37,8 @@ ALLOWED = {
     "start": {"errors", "files", "start"},
     "road": {"errors", "files", "table", "model", "export", "verify", "release"},
     "commands": {
-        *("errors", "table", "road", "fleet", "model", "bench", "release", "start", "commands"),
+        *("errors", "table", "road", "fleet", "model", "export.doctor", "bench", "release"),
+        *("start", "commands"),
     },
     "fleet": {"errors", "files", "table", "road", "model", "export", "release", "fleet"},
     "cli": {"errors", "commands"},

@@ -30,7 +30,7 @@ class Check:
 
     def words(self) -> str:
         """Return the check on one line."""
-        where = f"  at {self.where}" if self.where else ""
+        where = f"  where: {self.where}" if self.where else ""
         do = f"  do: {self.do}" if self.do else ""
         return f"{self.state:5}  {self.name:11}  {self.what}{where}{do}"
 

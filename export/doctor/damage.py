@@ -73,7 +73,7 @@ def _compared(
             return Check(
                 name,
                 "fault",
-                f"{key} is not that of model.pth: off by {off:.1e}, the first of its weights that is",
+                f"{key} is off by {off:.1e} to model.pth, the first of its weights that is",
                 do="pull or export the crate again",
             )
     return Check(name, "ok", f"{compared} of {len(state)} weights compared, all as in model.pth")

@@ -14,17 +14,45 @@ _COLOUR = re.compile(r"\x1b\[\d*m")
 _AXES = re.compile(r"Constraints violated \(([^)]+)\)")
 _SIZE = re.compile(r"specialized it to be a constant \((\d+)\)")
 _CAUSED = re.compile(r"Caused by: .*\((?:\S*?/)?(?P<file>[^/\s]+\.py):(?P<line>\d+) in \w+\)")
+_ADDRESS = re.compile(r"( of \w+ object)? at 0x[0-9a-f]+")
 _RUNTIME = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
-_KEEP = 'compute it another way, or leave ONNX out, formats=("torchscript",)'
+
+# What to change; it ends the line that says what is wrong.
+_ANOTHER = 'compute it another way, or leave ONNX out with formats=("torchscript",)'
+_TENSOR = "keep it a tensor, without item(), int(), float() or tolist()"
+_WHERE = "choose with torch.where, or with torch.cond"
+_AXIS = "use no size of the input as a plain number, or describe the axis by its number"
+_UNUSED = "an input that the network does not use cannot be in the contract"
+_REGISTER = "make it an nn.Parameter; put modules into an nn.ModuleList, not into a list"
+_ADVICE = (_REGISTER, _ANOTHER, _TENSOR, _WHERE, _AXIS, _UNUSED)
 
 
 def translated(error: BaseException) -> str:
     """Return in one line what an error of an export means and what to do; "" if not known."""
     chain = list(_causes(error))
-    for reader in (_no_operator, _no_construction, _depends, _baked, _jit, _jit_run, _runtime):
+    for reader in (
+        _loose,
+        _no_operator,
+        _no_construction,
+        _depends,
+        _baked,
+        _jit,
+        _jit_run,
+        _runtime,
+    ):
         if words := reader(chain):
             return words
     return ""
+
+
+def parted(reason: str) -> tuple[str, str]:
+    """Return of a reason what is wrong and what to change, "" if it does not say."""
+    if "frozen at the example's size" in reason:
+        return reason, _AXIS
+    for advice in _ADVICE:
+        if reason.endswith(f": {advice}"):
+            return reason.removesuffix(f": {advice}"), advice
+    return reason, ""
 
 
 def first_line(error: BaseException) -> str:
@@ -33,8 +61,8 @@ def first_line(error: BaseException) -> str:
     line = lines[0].strip() if lines else ""
     more = len(lines) > 1 or len(line) > LONGEST
     line = f"{line[:LONGEST]}..." if len(line) > LONGEST else line.rstrip(":")
-    kind = type(error).__name__
-    return f"{kind}{': ' if line else ''}{line}{' (torchcrate doctor --verbose says more)' if more else ''}"
+    told = f"{type(error).__name__}{': ' if line else ''}{line}"
+    return f"{told} (torchcrate doctor --verbose says more)" if more else told
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -54,13 +82,22 @@ def _at(place: Place | None) -> str:
     return f" at {place.words()}" if place else ""
 
 
+def _loose(chain: list[BaseException]) -> str:
+    if not str(chain[0]).startswith("Cannot insert a Tensor that requires grad as a constant"):
+        return ""
+    return (
+        "a trace cannot hold a tensor that learns and is no parameter of the network"
+        f"{_at(in_traceback(chain[0]))}: {_REGISTER}"
+    )
+
+
 def _no_operator(chain: list[BaseException]) -> str:
     error = _named(chain, "DispatchError")
     if error is None:
         return ""
     found = _OPERATOR.search(str(error))
     operator = found[1] if found else "an operator of this network"
-    return f"ONNX has no operator for {operator}{_at(_node_place(chain))}: {_KEEP}"
+    return f"ONNX has no operator for {operator}{_at(_node_place(chain))}: {_ANOTHER}"
 
 
 def _no_construction(chain: list[BaseException]) -> str:
@@ -70,7 +107,9 @@ def _no_construction(chain: list[BaseException]) -> str:
     node = _node(chain)
     operator = str(getattr(node, "target", "an operator")).removesuffix(".default")
     why = first_line(chain[-1])
-    return f"ONNX cannot say {operator} as it is called{_at(_node_place(chain))} ({why}): {_KEEP}"
+    return (
+        f"ONNX cannot say {operator} as it is called{_at(_node_place(chain))} ({why}): {_ANOTHER}"
+    )
 
 
 def _depends(chain: list[BaseException]) -> str:
@@ -82,14 +121,8 @@ def _depends(chain: list[BaseException]) -> str:
     caused = _CAUSED.search(text)
     at = _at(place) or (f" at {caused['file']}:{caused['line']}" if caused else "")
     if "extract specialized" in text:
-        return (
-            f"ONNX cannot hold a number that is taken out of the input{at}: "
-            "keep it a tensor, without item(), int(), float() or tolist()"
-        )
-    return (
-        f"ONNX cannot hold a decision on what the input holds{at}: "
-        "choose with torch.where, or with torch.cond"
-    )
+        return f"ONNX cannot hold a number that is taken out of the input{at}: {_TENSOR}"
+    return f"ONNX cannot hold a decision on what the input holds{at}: {_WHERE}"
 
 
 def _baked(chain: list[BaseException]) -> str:
@@ -99,10 +132,7 @@ def _baked(chain: list[BaseException]) -> str:
     text = str(chain[-1])
     size = _SIZE.search(text)
     place = in_stack(text)
-    return (
-        f"{found[1]} is baked in{f' at {size[1]}' if size else ''}{_at(place)}: "
-        "use no size of the input as a plain number, or describe the axis by its number"
-    )
+    return f"{found[1]} is baked in{f' at {size[1]}' if size else ''}{_at(place)}: {_AXIS}"
 
 
 def _jit(chain: list[BaseException]) -> str:
@@ -124,7 +154,8 @@ def _jit(chain: list[BaseException]) -> str:
     inner = re.search(r"The error stack is reproduced here:\s*\n+(.+)", text)
     if inner:
         what = f"{what.partition(' (')[0]} ({inner[1].strip().rstrip(':')})"
-    return f"TorchScript cannot compile{_at(in_text(text))}: {what[:LONGEST]}"
+    what = _ADDRESS.sub("", what.partition(" (This ")[0])[:LONGEST]
+    return f"TorchScript cannot compile{_at(in_text(text))}: {what}"
 
 
 def _jit_run(chain: list[BaseException]) -> str:

@@ -72,10 +72,26 @@ def here() -> Place | None:
 
 
 def of_forward(module: nn.Module) -> Place | None:
-    """Return where the `forward` of a module is written; None for torch's own modules."""
+    """Return where the `forward` of a module is written, or else its class; None if torch did."""
     forward = inspect.unwrap(getattr(type(module), "forward", type(module)))
     code = getattr(forward, "__code__", None)
-    return _first([Place(code.co_filename, code.co_firstlineno)]) if code else None
+    written = _first([Place(code.co_filename, code.co_firstlineno)]) if code else None
+    return written or of_class(module)
+
+
+def of_class(module: nn.Module) -> Place | None:
+    """Return where the class of a module begins; None for torch's own."""
+    try:
+        file, line = inspect.getsourcefile(type(module)), inspect.getsourcelines(type(module))[1]
+    except (OSError, TypeError):  # made while the program runs
+        return None
+    return _first([Place(file or "", line)])
+
+
+def part_of(module: nn.Module, path: str, place: object = "") -> str:
+    """Return a part of a network, its class, and a place: `body.1 (Branch) at net.py:24`."""
+    name, kind = path or "the network", type(module.get_submodule(path)).__name__
+    return f"{name} ({kind}){f' at {place}' if place else ''}"
 
 
 def _first(places: Iterable[Place]) -> Place | None:

@@ -7,8 +7,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from torchcrate.export.doctor.check import Check, listed
-from torchcrate.export.doctor.place import of_forward
-from torchcrate.export.doctor.watch import said_of
+from torchcrate.export.doctor.place import of_class, of_forward, part_of
 
 
 def weights(network: nn.Module) -> Check:
@@ -65,7 +64,8 @@ def lost(network: nn.Module, again: Callable[[], nn.Module]) -> Check:
         return Check("state", "ok", "a state_dict holds all of its tensors")
     other = dict(_loose(again()))
     random = [path for path, one in loose.items() if not _same(one, other.get(path))]
-    where = said_of(network, _owner(network, next(iter(random or loose))), "")
+    owner = _owner(network, next(iter(random or loose)))
+    where = part_of(network, owner, of_class(network.get_submodule(owner)) or "")
     if random:
         return Check(
             "state",
@@ -134,7 +134,7 @@ def mode(module: nn.Module) -> Check:
             "fault",
             f"{listed([path or 'the whole network' for path in training])} "
             f"{'is' if len(training) == 1 else 'are'} in train mode after eval()",
-            said_of(module, training[0], str(of_forward(part) or "")),
+            part_of(module, training[0], of_forward(part) or ""),
             "let train() and eval() reach it: call super().train(mode) where it is overridden",
         )
     norms = [
@@ -148,7 +148,7 @@ def mode(module: nn.Module) -> Check:
             "note",
             f"{listed(norms)} takes mean and deviation of the batch itself, in eval mode too: "
             "an answer depends on what else is in the batch",
-            said_of(module, norms[0], ""),
+            part_of(module, norms[0], ""),
             "track_running_stats=True, unless that is meant",
         )
     return Check("mode", "ok", "all parts are in eval mode")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from torchcrate.export.doctor.place import here
+from torchcrate.export.doctor.place import here, part_of
 from torchcrate.export.doctor.record import Event, Recording, recording, tensors_in
 from torchcrate.model.calling import call
 
@@ -96,14 +96,7 @@ class _Mode(TorchDispatchMode):
 
     def _act(self, what: str, func: Callable[..., Any]) -> Act:
         operator = str(func).removesuffix(".default")
-        return Act(what, operator, said_of(self._module, self._found.inside, str(here() or "")))
-
-
-def said_of(module: nn.Module, path: str, place: str) -> str:
-    """Return a part of a network and a place: `mypkg/net.py:41 (body.1, Noise)`."""
-    part = f"{path}, " if path else ""
-    kind = type(module.get_submodule(path)).__name__
-    return f"{place} ({part}{kind})" if place else f"{part}{kind}"
+        return Act(what, operator, part_of(self._module, self._found.inside, here() or ""))
 
 
 def _state(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
