@@ -29,7 +29,7 @@ std::size_t place_of_image(const Contract& contract) {
   const auto found = std::find_if(inputs.begin(), inputs.end(), required);
   if (std::count_if(inputs.begin(), inputs.end(), required) != 1 ||
       !takes_images(contract, *found)) {
-    throw UsageError("this model does not read images: use --tensors");
+    throw UsageError("this model does not read images: use --tensors or --json");
   }
   return static_cast<std::size_t>(found - inputs.begin());
 }

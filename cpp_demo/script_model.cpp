@@ -128,9 +128,11 @@ struct ScriptModel::Module {
 
   std::vector<torch::Tensor> call(torch::jit::Module& callee,
                                   const std::vector<torch::IValue>& arguments) const {
-    // What the executor gains by watching the first calls is less than these take, on a CPU; each
-    // thread has a switch of its own.
-    torch::jit::setGraphExecutorOptimize(false);
+    // OpenMP and the executor keep these for each thread. What the executor gains by watching the
+    // first calls is less than these take, on a CPU.
+    thread_local const bool ready =
+        (at::init_num_threads(), torch::jit::setGraphExecutorOptimize(false), true);
+    (void)ready;
     return tensors_of(callee.forward(arguments));
   }
 

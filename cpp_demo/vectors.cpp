@@ -159,7 +159,7 @@ std::string selftest(const ScriptModel& model, const fs::path& golden) {
   const Cases wanted = cases_of(file.tensors, model.contract().outputs);
   const Cases inputs = cases_of(file.tensors, model.contract().inputs);
   double worst = 0;
-  std::string where;
+  std::string where = wanted.begin()->first;
   std::size_t flipped = 0;
   for (const auto& [name, want] : wanted) {
     if (inputs.count(name) == 0) {
@@ -168,16 +168,16 @@ std::string selftest(const ScriptModel& model, const fs::path& golden) {
     const std::vector<Tensor> got = model.run(inputs.at(name));
     for (std::size_t i = 0; i < want.size() && !std::isnan(worst); ++i) {
       const double off = difference(got[i], *want[i]);
-      if (where.empty() || !(off <= worst)) {  // nothing is worse than NaN
-        worst = off;
-        where = name.substr(0, name.find_last_not_of('.') + 1);
-      }
+      if (off <= worst) continue;
+      worst = off;  // nothing is worse than NaN
+      where = name;
     }
     if (!model.contract().labels.empty()) flipped += flips(got[0], *want[0], limit);
     if (std::isnan(worst)) break;
   }
-  const std::string vectors = std::to_string(wanted.size()) + " vectors, worst " +
-                              scientific(worst) + " at " + where + ", limit " + scientific(limit);
+  const std::string vectors =
+      std::to_string(wanted.size()) + " vectors, worst " + scientific(worst) + " at " +
+      where.substr(0, where.find_last_not_of('.') + 1) + ", limit " + scientific(limit);
   if (flipped > 0 || !(worst <= limit)) {
     throw ParityError("selftest failed: " + vectors + ", " + std::to_string(flipped) +
                       " labels flipped");
