@@ -1,5 +1,6 @@
 """A network described once: everything that export and verification ask of it. Needs no torch."""
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -82,6 +83,8 @@ class ModelSpec:
                 )
         if not contract.inputs:
             raise UsageError(f"{self.name} has no inputs: describe them as NAME:DTYPE[AXIS,...]")
+        for given in (*contract.inputs, *contract.outputs):
+            self._ranged(given)
         names = [given.name for given in (*contract.inputs, *contract.outputs)]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
@@ -111,6 +114,22 @@ class ModelSpec:
     def tolerating(self, tolerances: Mapping[str, float]) -> "ModelSpec":
         """Return the same network with other tolerances for the runtimes that are named."""
         return replace(self, tolerances={**self.tolerances, **tolerances})
+
+    def _ranged(self, given: TensorSpec) -> None:
+        """Refuse a range of values that no tensor can have, or that JSON cannot state."""
+        ends = [end for end in (given.minimum, given.maximum) if end is not None]
+        digits = given.dtype.lstrip("uint")
+        if digits.isdecimal():
+            signed = given.dtype.startswith("int")
+            low = -(2 ** (int(digits) - 1)) if signed else 0
+            high = 2 ** (int(digits) - signed) - 1
+        else:
+            low, high = -sys.float_info.max, sys.float_info.max
+        if ends != sorted(ends) or not all(low <= end <= high for end in ends):
+            raise UsageError(
+                f"{given.name} of {self.name} cannot hold {given.words()!r}: "
+                f"give LOW..HIGH within what {given.dtype} can be, and leave an open end away"
+            )
 
     def _known(self, field: str, words: Any, known: tuple[str, ...]) -> None:
         unknown = sorted(set(words) - set(known))

@@ -142,7 +142,7 @@ def _advice(value: Any) -> str:
     """Return which keys of a checkpoint hold a state_dict, or which keys it has."""
     if not isinstance(value, Mapping) or not value:
         return ""
-    states = [str(name) for name, one in value.items() if one and _is_state(one)]
+    states = [str(name) for name, one in value.items() if _is_state(one) and one]
     if states:
         return f": name where it lies, --key {' or --key '.join(states)}"
     return f": its keys are {', '.join(sorted(map(str, value))[:9])}"
@@ -151,12 +151,12 @@ def _advice(value: Any) -> str:
 def _read_safetensors(path: Path, key: str | None) -> dict[str, Tensor]:
     if key:
         raise ContractError(f"{path} is one flat list of tensors: leave --key {key} away")
+    if not path.exists():
+        raise ContractError(f"{path} does not exist: name a checkpoint")
+    with reading(path):
+        path.open("rb").close()  # the system's words on why not, which safetensors has not
     try:
-        with reading(path):
-            path.open("rb").close()  # the system's words on why not
         return safetensors.torch.load_file(path)
-    except FileNotFoundError as error:
-        raise ContractError(f"{path} does not exist: name a checkpoint") from error
     except (safetensors.SafetensorError, OSError) as error:
         raise ContractError(f"{path} is no whole safetensors file: {error}") from error
 

@@ -97,8 +97,6 @@ def export(
 
     Example: torchcrate export mypkg.net:SPEC --out build/crate
     """
-    with needing("export"):
-        from torchcrate import road
     from torchcrate.release import origin
     from torchcrate.release.trust.provenance import Origin
 
@@ -107,6 +105,8 @@ def export(
     if fleet is not None:
         export_fleet(fleet, out or Path("build/crates"), version, where, jobs, as_json)
         return
+    with needing("export"):
+        from torchcrate import road
     out = out or Path("build/crate")
     target, spec = spec_named(target, inputs, checkpoint, key, name)
     spec = spec.tolerating(tolerances)

@@ -1,6 +1,7 @@
 """Many networks at once: `export --all`, and `fleet`, which shows them or makes them CI's jobs."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,14 +47,15 @@ def export_fleet(
     for alone in ("target", "inputs", "checkpoint", "key", "name"):
         if given[alone]:
             raise UsageError(f"--all exports a list, {alone} is said of one network: name either")
-    with needing("export"):
-        from torchcrate.fleet import export
     from torchcrate.fleet.members import members
+    from torchcrate.fleet.processes import cores
     from torchcrate.release.manifest import check_version
 
     check_version(version)
+    with needing("export"):  # before the first process is forked, or each imports it anew
+        from torchcrate.fleet import export
     importable_here()
-    jobs = jobs or export.cores()
+    jobs = jobs or cores()
     found = members(fleet, jobs)
     told = 0
 
@@ -83,9 +85,12 @@ def fleet(named: str, gitlab_ci: bool, jobs: int | None, as_json: bool) -> None:
     """
     from torchcrate.fleet.members import members
     from torchcrate.fleet.pipeline import pipeline
+    from torchcrate.fleet.processes import cores
 
+    with suppress(ModuleNotFoundError):  # a spec alone needs none; what it is of mostly does
+        import torch  # noqa: F401  # once, and not in each process
     importable_here()
-    found = members(named, jobs or 1)
+    found = members(named, jobs or cores())
     for one in found:
         if one.fault:
             notice(f"{one.target}: {one.fault}")

@@ -5,7 +5,6 @@ process that imports it, stays in that network's process.
 """
 
 import gc
-import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -20,7 +19,7 @@ from torchcrate.errors import CrateError, ExportError, Interrupted
 from torchcrate.export.findings import Findings
 from torchcrate.export.models import export_models
 from torchcrate.fleet.members import Member
-from torchcrate.fleet.processes import Done, each
+from torchcrate.fleet.processes import Done, cores, each
 from torchcrate.model import targets, weights
 from torchcrate.model.spec import ModelSpec
 from torchcrate.release.history import size_words
@@ -119,11 +118,6 @@ def export_all(
             f"{made} of {len(fleet)} crates are in {out}, nothing half-written was left"
         ) from stop
     return tuple(rows[member.target] for member in fleet)
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 def shown(rows: Sequence[Row]) -> str:

@@ -84,6 +84,11 @@ def each(work: Sequence[Callable[[], T]], at_once: int) -> Iterator[Done[T]]:
             _stop(running)
 
 
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
 class _Running(Generic[T]):
     """A process that does one piece of work."""
 
