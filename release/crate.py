@@ -257,18 +257,6 @@ def _require_green(crate: Path, manifest: Manifest) -> None:
         raise ParityError(f"{crate / PARITY} is not green: such a crate cannot be published")
 
 
-def stated(crate: Path) -> Manifest:
-    """Return what a crate in a folder states of itself, sealed or as export left it.
-
-    Raises:
-        ContractError: If it is no crate.
-        FolderError: If it cannot be read.
-    """
-    with reading(crate):
-        sealed = (crate / MANIFEST).is_file()
-    return read_manifest(crate / (MANIFEST if sealed else DRAFT))
-
-
 def read_manifest(path: Path) -> Manifest:
     """Return the manifest in a file of a crate, sealed or a draft.
 
