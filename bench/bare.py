@@ -31,10 +31,14 @@ class Bare:
     call: Callable[..., object]
 
 
-def shipped(runtime: str, crate: Path) -> Any:
-    """Return the `Model` that the very program that ships loads, `run_RUNTIME.py` in `crate`."""
-    sys.path.insert(0, str(crate))
-    return importlib.import_module(f"run_{runtime}").load(crate)
+def shipped(runtime: str, crate: Path, work: str = "warm") -> Any:
+    """Return the `Model` that the very program that ships loads, `run_RUNTIME.py` in `crate`.
+
+    It is loaded for calls one after another ("warm"), or for large batches ("many").
+    """
+    if str(crate) not in sys.path:
+        sys.path.insert(0, str(crate))
+    return importlib.import_module(f"run_{runtime}").load(crate, work)
 
 
 def bare(runtime: str, crate: Path, given: Mapping[str, Array]) -> Bare:

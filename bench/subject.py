@@ -1,5 +1,6 @@
 """The crate that is measured, and the inputs that it is asked with."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,9 +65,7 @@ class Subject:
 
     def image_shape(self) -> tuple[int, int, int]:
         """Return channels, height and width of an image that it takes; free sizes are 28."""
-        _, channels, height, width = self.contract.inputs[0].axes
-        high, wide = (axis if isinstance(axis, int) else _SIDE for axis in (height, width))
-        return (channels if isinstance(channels, int) else 1, high, wide)
+        return shape_of(self.contract.inputs[0].axes)
 
     def program(self, runtime: str) -> Path:
         """Return the path of the program that runs it in a Python runtime."""
@@ -95,10 +94,19 @@ def one_case(subject: Subject) -> dict[str, Array]:
     return example(subject.contract)
 
 
+def shape_of(axes: Sequence[int | str]) -> tuple[int, int, int]:
+    """Return channels, height and width of an image whose batch has these four axes."""
+    channels, high, wide = (
+        axis if isinstance(axis, int) else free
+        for axis, free in zip(axes[1:], (1, _SIDE, _SIDE), strict=True)
+    )
+    return channels, high, wide
+
+
 def drawn(count: int, shape: tuple[int, int, int]) -> Array:
     """Return drawn strokes, (count, *shape) uint8, channels alike; the same ones in every call."""
     strokes = pattern("strokes", count, shape[1], shape[2])
-    return np.ascontiguousarray(np.broadcast_to(strokes, (count, *shape)))
+    return np.array(np.broadcast_to(strokes, (count, *shape)))
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,15 @@ def _gate_options(command: Any) -> Any:
 
 @click.command()
 @crate_argument
-@click.option("--part", "parts", multiple=True, help="One race alone; may be repeated.")
+@click.option(
+    "--part",
+    "parts",
+    multiple=True,
+    help="files, start, latency, busy, memory (these without it), scale, export or training; "
+    "may be repeated.",
+)
+@click.option("--scale", is_flag=True, help="How cost grows: --part scale.")
+@click.option("--all", "every", is_flag=True, help="Every part.")
 @_size_options
 @data_dir_option
 @click.option("--out", type=FOLDER, default=Path("build/bench"), show_default=True)
@@ -78,6 +86,8 @@ def _gate_options(command: Any) -> Any:
 def bench(
     crate: Path,
     parts: tuple[str, ...],
+    scale: bool,
+    every: bool,
     against: str | None,
     address: str | None,
     allow_http: bool,
@@ -106,7 +116,8 @@ def bench(
             budget = _budget(crate, asked)
             results = whole.gate_alone(subject, before, budget, setting)
         else:
-            results = whole.bench(subject, parts or whole.PARTS, setting)
+            parts += ("scale",) if scale else ()
+            results = whole.bench(subject, parts or whole.parts_of(setting, every=every), setting)
     written = whole.save(results, setting.out)
     say(as_json, results, shown(results))
     notice(f"bench: {', '.join(map(str, written))}")
