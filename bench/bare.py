@@ -6,7 +6,7 @@ Runs in processes of its own (`ask`, `loop`), with the crate's folder on the imp
 import importlib
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,21 +16,6 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 Call = Callable[[], object]
-
-
-@dataclass(frozen=True)
-class Shipped:
-    """The model as a crate's runner loads it, and the bytes that the runner reads.
-
-    Attributes:
-        runtime: "eager", "torchscript" or "onnx".
-        crate: The folder of the crate.
-        answer: Takes the inputs in the contract's order, checks them, returns the outputs.
-    """
-
-    runtime: str
-    crate: Path
-    answer: Callable[[Sequence[Array]], Sequence[Array]]
 
 
 @dataclass(frozen=True)
@@ -46,35 +31,52 @@ class Bare:
     call: Callable[..., object]
 
 
-def shipped(runtime: str, crate: Path) -> Shipped:
-    """Load the model by the very program that ships, `run_RUNTIME.py` in `crate`."""
-    sys.path.insert(0, str(crate))
-    model = importlib.import_module(f"run_{runtime}").load(crate)
-    return Shipped(runtime, crate, model.answer)
+def shipped(runtime: str, crate: Path, work: str = "warm") -> Any:
+    """Return the `Model` that the very program that ships loads, `run_RUNTIME.py` in `crate`.
+
+    It is loaded for calls one after another ("warm"), or for large batches ("many").
+    """
+    if str(crate) not in sys.path:
+        sys.path.insert(0, str(crate))
+    return importlib.import_module(f"run_{runtime}").load(crate, work)
 
 
-def bare(of: Shipped, given: Sequence[Array]) -> Bare:
-    """Return the bare call of the runtime; `given` are inputs that the model takes.
+def bare(runtime: str, crate: Path, given: Mapping[str, Array]) -> Bare:
+    """Return the bare call of a runtime; `given` are inputs that the model takes.
 
     ONNX Runtime and TorchScript load the crate's file as their manuals say. Eager has no file
-    to load: its call is the very module that the runner built, without the runner.
+    to load: its call is the very module that the runner builds, without the runner.
     """
-    if of.runtime == "onnx":
-        return _onnx(of.crate / "model.onnx")
+    if runtime == "onnx":
+        return _onnx(crate / "model.onnx")
     import torch
 
-    if of.runtime == "torchscript":
+    threads = torch.get_num_threads()
+    if runtime == "torchscript":
         with warnings.catch_warnings():  # TorchScript is deprecated and what LibTorch loads
             warnings.filterwarnings("ignore", r"`torch\.jit\.load` is deprecated")
-            script = torch.jit.load(of.crate / "model.pt", "cpu")
-        return Bare(torch.from_numpy, torch.inference_mode()(lambda *inputs: script(*inputs)))
-    module, count, names = _outermost(lambda: of.answer(given))
+            script = torch.jit.load(crate / "model.pt", "cpu")
+        return Bare(_tensor, torch.inference_mode()(lambda *inputs: script(*inputs)))
+    model = shipped(runtime, crate)
+    module, count, names = _outermost(lambda: model.answer(in_order(model, given)))
+    torch.set_num_threads(threads)  # which the runner chose for its own calls
 
     @torch.inference_mode()
     def call(*inputs: Any) -> object:
         return module(*inputs[:count], **dict(zip(names, inputs[count:], strict=True)))
 
-    return Bare(torch.from_numpy, call)
+    return Bare(_tensor, call)
+
+
+def in_order(model: Any, given: Mapping[str, Array]) -> list[Array | None]:
+    """Return the inputs as a runner's `Model` takes them, None for one that is left out."""
+    return [given.get(spec.name) for spec in model.contract.inputs]
+
+
+def _tensor(array: Array | None) -> Any:
+    import torch
+
+    return None if array is None else torch.from_numpy(array)
 
 
 def _onnx(path: Path) -> Bare:

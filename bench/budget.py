@@ -32,7 +32,7 @@ class Budget:
     """
 
     latency: float | None = None
-    size: int | None = None
+    size: float | None = None
     slower: float = 1.25
 
 

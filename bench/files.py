@@ -72,6 +72,7 @@ def _python(subject: Subject, read: Images) -> list[Contestant]:
     found = []
     for runtime in subject.runtimes:
         loop = [sys.executable, "-m", "torchcrate.bench.loop", runtime, subject.folder, read.names]
+        loop.append(subject.contract.inputs[0].name)
         ours = python(subject, runtime, read.pattern)
         found += [
             process(f"run_{runtime}", ours, read.count),

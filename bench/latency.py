@@ -20,18 +20,13 @@ def latency(subject: Subject, setting: Setting, scratch: Path) -> Part:
         subject: The crate.
         setting: Rounds and calls.
         scratch: A folder for the inputs.
-
-    Raises:
-        FolderError: If the golden vectors, which are the input, cannot be read.
     """
     with ExitStack() as stack:
         contestants, (rules, calls) = [], _turns(setting)
         for runtime in subject.runtimes:
-            worker = stack.enter_context(working(subject, runtime, scratch))
-            contestants += [
-                worker.contestant(f"{runtime}: runner", "answer", calls),
-                worker.contestant(f"{runtime}: bare call", "bare", calls),
-            ]
+            for name, call in (("runner", "answer"), ("bare call", "bare")):
+                worker = stack.enter_context(working(subject, runtime, scratch))
+                contestants.append(worker.contestant(f"{runtime}: {name}", call, calls))
         lanes = race(contestants, rules, setting.turns("latency"))
     named = {lane.name: lane for lane in lanes}
     bars = tuple(
@@ -55,9 +50,6 @@ def busy(subject: Subject, setting: Setting, scratch: Path) -> Part:
         subject: A crate that has TorchScript.
         setting: Rounds and calls.
         scratch: A folder for the inputs.
-
-    Raises:
-        FolderError: If the golden vectors, which are the input, cannot be read.
     """
     many = cores()
     threads = {

@@ -1,8 +1,9 @@
 """The loop that tutorials show, in Python: open one image, ask the runtime, print the label.
 
-    python -m torchcrate.bench.loop RUNTIME CRATE LIST
+    python -m torchcrate.bench.loop RUNTIME CRATE LIST INPUT
 
-LIST names a PNG a line. Nothing is batched, checked or tuned.
+LIST names a PNG a line, INPUT is what the contract calls the image. Nothing is batched, checked
+or tuned.
 """
 
 import sys
@@ -11,14 +12,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from torchcrate.bench.bare import Array, bare, shipped
+from torchcrate.bench.bare import Array, bare
 
 
-def main(runtime: str, crate: str, names: str) -> int:
+def main(runtime: str, crate: str, names: str, name: str) -> int:
     """Print the number of the best label of each image."""
     paths = Path(names).read_text().splitlines()
     mode = "RGB" if Image.open(paths[0]).mode == "RGB" else "L"
-    ask = bare(shipped(runtime, Path(crate)), [_pixels(paths[0], mode)])
+    ask = bare(runtime, Path(crate), {name: _pixels(paths[0], mode)})
     for path in paths:
         answer = ask.call(ask.prepare(_pixels(path, mode)))
         first = answer[0] if isinstance(answer, list | tuple) else answer

@@ -1,16 +1,17 @@
 """The crate that is measured, and the inputs that it is asked with."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import safetensors.numpy
 from PIL import Image
 
 from torchcrate.bench.bare import Array
 from torchcrate.errors import FolderError
 from torchcrate.export.artifact import Artifact
-from torchcrate.files import reading, writing
+from torchcrate.files import writing
+from torchcrate.model.cases import example
 from torchcrate.model.contract import Contract
 from torchcrate.model.samples import pattern
 
@@ -56,13 +57,15 @@ class Subject:
     @property
     def reads_images(self) -> bool:
         """Whether its programs take `--image`."""
-        return [spec.meaning for spec in self.contract.inputs] == ["image"]
+        needed = [spec for spec in self.contract.inputs if not spec.optional]
+        first = needed[0] if len(needed) == 1 else None
+        if first is None or (first.meaning, first.dtype) != ("image", "uint8"):
+            return False
+        return len(first.axes) == 4 and first.axes[1] in (1, 3)
 
     def image_shape(self) -> tuple[int, int, int]:
         """Return channels, height and width of an image that it takes; free sizes are 28."""
-        _, channels, height, width = self.contract.inputs[0].axes
-        sizes = [axis if isinstance(axis, int) else _SIDE for axis in (height, width)]
-        return (channels if isinstance(channels, int) else 1, *sizes)  # type: ignore[return-value]
+        return shape_of(self.contract.inputs[0].axes)
 
     def program(self, runtime: str) -> Path:
         """Return the path of the program that runs it in a Python runtime."""
@@ -85,28 +88,25 @@ class Programs:
 
 
 def one_case(subject: Subject) -> dict[str, Array]:
-    """Return the inputs of one call, by name in the contract's order.
-
-    For a crate that reads images it is one image; for others the first of its golden vectors.
-
-    Raises:
-        FolderError: If these cannot be read.
-    """
-    names = [spec.name for spec in subject.contract.inputs]
+    """Return the inputs of one call, by name in the contract's order: one image, or what fits."""
     if subject.reads_images:
-        return {names[0]: drawn(1, subject.image_shape())}
-    path = next(subject.folder / file.name for file in subject.files if file.role == "golden")
-    with reading(path):
-        tensors = safetensors.numpy.load_file(path)
-    case = next(key for key in sorted(tensors) if key.rpartition(".")[2] == names[0])
-    prefix = case.removesuffix(names[0])
-    return {name: tensors[prefix + name] for name in names if prefix + name in tensors}
+        return {subject.contract.inputs[0].name: drawn(1, subject.image_shape())}
+    return example(subject.contract)
+
+
+def shape_of(axes: Sequence[int | str]) -> tuple[int, int, int]:
+    """Return channels, height and width of an image whose batch has these four axes."""
+    channels, high, wide = (
+        axis if isinstance(axis, int) else free
+        for axis, free in zip(axes[1:], (1, _SIDE, _SIDE), strict=True)
+    )
+    return channels, high, wide
 
 
 def drawn(count: int, shape: tuple[int, int, int]) -> Array:
     """Return drawn strokes, (count, *shape) uint8, channels alike; the same ones in every call."""
     strokes = pattern("strokes", count, shape[1], shape[2])
-    return np.ascontiguousarray(np.broadcast_to(strokes, (count, *shape)))
+    return np.array(np.broadcast_to(strokes, (count, *shape)))
 
 
 @dataclass(frozen=True)

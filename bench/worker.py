@@ -63,9 +63,6 @@ def working(
         runtime: One of its `runtimes`.
         scratch: A folder for the inputs.
         env: Variables for it beside those that are set here.
-
-    Raises:
-        FolderError: If the golden vectors cannot be read.
     """
     inputs = scratch / f"{subject.content[:12]}.npz"
     if not inputs.exists():

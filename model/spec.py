@@ -16,6 +16,7 @@ Cases = dict[str, dict[str, Any]]
 """What a network is asked: for each case a numpy array by the name of each input."""
 
 FORMATS = ("eager", "torchscript", "onnx", "cpp")
+BUDGET = ("latency", "size", "slower")
 RUNTIMES = ("eager", "torchscript", "libtorch", "onnx")
 
 
@@ -47,7 +48,9 @@ class ModelSpec:
         formats: The formats that a crate must have, of FORMATS. Others may be left out, with
             the reason. With none named, one of torchscript and onnx must hold.
         program: The name under which a crate carries the front door `runners/run.py`.
-        budget: The gate of `torchcrate bench`, see there: "latency" and "size".
+        budget: What `torchcrate bench` holds a crate to, of BUDGET: the most that a warm call
+            may take, in units of a reference kernel; the most bytes of all files; how many
+            times longer than the version before it may take.
     """
 
     name: str
@@ -74,6 +77,7 @@ class ModelSpec:
         self._known("tolerances", self.tolerances, RUNTIMES)
         self._known("exact", self.exact, RUNTIMES)
         self._known("formats", self.formats, FORMATS)
+        self._known("budget", self.budget, BUDGET)
         contract = self.contract
         for axis, size in contract.sizes.items():
             if size.minimum < 0 or (size.maximum is not None and size.maximum <= size.minimum):

@@ -17,8 +17,11 @@ from torchcrate.commands.options import (
     registry_options,
 )
 from torchcrate.commands.show import notice, say, words
+from torchcrate.commands.target import importable_here
+from torchcrate.errors import ContractError, UsageError
 
 if TYPE_CHECKING:
+    from torchcrate.bench.budget import Budget
     from torchcrate.bench.setting import Setting
     from torchcrate.bench.subject import Subject
 
@@ -48,14 +51,12 @@ def _gate_options(command: Any) -> Any:
         click.option(
             "--slower",
             type=click.FloatRange(1),
-            default=1.25,
-            show_default=True,
-            help="How many times longer than --against it may take.",
+            help="How many times longer than --against it may take.  [default: 1.25]",
         ),
         click.option(
             "--budget-latency",
             type=click.FloatRange(0, min_open=True),
-            help="The most a warm call may take, in units of a 128 x 128 matrix product.",
+            help="The most a warm call may take, in products of two 128 x 128 matrices.",
         ),
         click.option("--budget-size", type=click.IntRange(1), help="The most bytes in all."),
     ):
@@ -65,7 +66,15 @@ def _gate_options(command: Any) -> Any:
 
 @click.command()
 @crate_argument
-@click.option("--part", "parts", multiple=True, help="One race alone; may be repeated.")
+@click.option(
+    "--part",
+    "parts",
+    multiple=True,
+    help="files, start, latency, busy, memory (these without it), scale, export or training; "
+    "may be repeated.",
+)
+@click.option("--scale", is_flag=True, help="How cost grows: --part scale.")
+@click.option("--all", "every", is_flag=True, help="Every part.")
 @_size_options
 @data_dir_option
 @click.option("--out", type=FOLDER, default=Path("build/bench"), show_default=True)
@@ -77,42 +86,60 @@ def _gate_options(command: Any) -> Any:
 def bench(
     crate: Path,
     parts: tuple[str, ...],
+    scale: bool,
+    every: bool,
     against: str | None,
     address: str | None,
     allow_http: bool,
-    slower: float,
-    budget_latency: float | None,
-    budget_size: int | None,
     as_json: bool,
-    **sizes: Any,
+    **named: Any,
 ) -> None:
     """Race a crate's programs against loops, bare imports and bare calls, in turns, in one run.
 
-    Every figure that is judged is a ratio of two contestants of one round. With --against or
-    a budget the crate is raced against that version alone: exit code 11 if it is slower or
-    larger than it may be.
+    Every figure that is judged is a ratio of two contestants of one round. With --against
+    or a budget the crate is held to these alone: exit code 11 if it is slower or larger than
+    it may be. What the options do not say, the budget of the network's spec does.
 
     Example: torchcrate bench build/crate --quick
     """
     with needing("export"):
         from torchcrate.bench import whole
-        from torchcrate.bench.budget import Budget, require
+        from torchcrate.bench.budget import require
         from torchcrate.bench.words import shown
 
-    subject, setting = _subject(crate), _setting(**sizes)
+    asked = {name: named.pop(f"budget_{name}", None) for name in ("latency", "size")}
+    asked["slower"] = named.pop("slower")
+    subject, setting = _subject(crate), _setting(**named)
     with ExitStack() as stack:
-        if against or budget_latency or budget_size:
+        if against or any(asked.values()):
             before = _before(against, subject, address, allow_http, stack) if against else None
-            budget = Budget(budget_latency, budget_size, slower)
+            budget = _budget(crate, asked)
             results = whole.gate_alone(subject, before, budget, setting)
         else:
-            results = whole.bench(subject, parts or whole.PARTS, setting)
+            parts += ("scale",) if scale else ()
+            results = whole.bench(subject, parts or whole.parts_of(setting, every=every), setting)
     written = whole.save(results, setting.out)
     say(as_json, results, shown(results))
     notice(f"bench: {', '.join(map(str, written))}")
     for part in results.parts:
         if part.name == "gate":
             require(part)
+
+
+def _budget(crate: Path, asked: dict[str, float | None]) -> "Budget":
+    """Return what was asked, and what the spec says where nothing was, if it is found here."""
+    from torchcrate import road
+    from torchcrate.bench.budget import Budget
+    from torchcrate.release.crate import stated
+
+    said: dict[str, float] = {}
+    try:
+        importable_here()
+        said = dict(road.spec_of_crate(crate, stated(crate)).budget)
+    except (ContractError, UsageError) as error:
+        notice(f"bench: the crate's spec is not found, nor is a budget in it: {error}")
+    said |= {name: value for name, value in asked.items() if value is not None}
+    return Budget(**said)
 
 
 def _setting(
