@@ -7,7 +7,7 @@ for each, the seconds of every call.
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +27,7 @@ def main(runtime: str, crate: str, inputs: str) -> int:
     """
     with np.load(inputs) as stored:
         given = {name: stored[name] for name in stored.files}
-    makers = {
+    makers: dict[str, Callable[[], Call]] = {
         "answer": lambda: _answer(runtime, Path(crate), given),
         "bare": lambda: _bare(runtime, Path(crate), given),
         "kernel": kernel,

@@ -101,11 +101,11 @@ def _outermost(act: Call) -> tuple[Any, int, list[str]]:
         calls.append((self, len(arguments), list(named)))
         return original(self, *arguments, **named)
 
-    nn.Module.__call__ = watched
+    nn.Module.__call__ = watched  # type: ignore[method-assign]
     try:
         act()
     finally:
-        nn.Module.__call__ = original
+        nn.Module.__call__ = original  # type: ignore[method-assign]
     if not calls:
         raise SystemExit("Error: run_eager.py called no module")
     return calls[0]

@@ -4,12 +4,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-from torchcrate.bench.process import process, run
+from torchcrate.bench.process import Command, process, run
 from torchcrate.bench.race import Contestant, Sample, compared, race
 from torchcrate.bench.results import Part
 from torchcrate.bench.setting import Setting
 from torchcrate.model.digits import MNIST
 
+_NETWORK = "torchcrate.model.digits:MNIST"
+_NO_DATA = {"MNIST_DIR": ""}  # the default inputs alone
 _WHOLE, _BARE = "torchcrate export and verify", "bare torch.jit and torch.onnx.export"
 
 
@@ -24,15 +26,21 @@ def exporting(setting: Setting) -> Part:
     with tempfile.TemporaryDirectory(prefix="torchcrate-") as folder:
         crate, bare = Path(folder) / "crate", Path(folder) / "bare"
         bare.mkdir()
-        make = [program, "export", "torchcrate.model.digits:MNIST", "--version", "1.0.0"]
-        export = [*make, "--out", crate]
-        verify = ["env", "MNIST_DIR=", program, "verify", crate, "--build-dir", build]
+        make: Command = [program, "export", _NETWORK, "--version", "1.0.0", "--out"]
+        export: Command = [*make, crate]
+        verify: Command = [program, "verify", crate, "--build-dir", build]
         setting.say("export: build C++")
-        run(export), run(verify)
-        code = [sys.executable, "-m", "torchcrate.bench.bare_export", bare, str(MNIST.checkpoint)]
+        run(export), run(verify, _NO_DATA)
+        code: list[Path | str] = [
+            sys.executable,
+            "-m",
+            "torchcrate.bench.bare_export",
+            bare,
+            str(MNIST.checkpoint),
+        ]
         contestants = [
             _both(export, verify),
-            process("torchcrate export", [*make, "--out", Path(folder) / "alone"]),
+            process("torchcrate export", [*make, Path(folder) / "alone"]),
             process(_BARE, code),
         ]
         lanes = race(contestants, setting.rules, setting.turns("export"))
@@ -44,11 +52,11 @@ def exporting(setting: Setting) -> Part:
     return Part("export", title, settings, lanes, (bar,))
 
 
-def _both(export: list[Path | str], verify: list[Path | str]) -> Contestant:
+def _both(export: Command, verify: Command) -> Contestant:
     """Return a contestant whose turn is one command after the other."""
 
     def measure() -> Sample:
-        one, other = run(export), run(verify)
+        one, other = run(export), run(verify, _NO_DATA)
         seconds, cpu = one.seconds + other.seconds, one.cpu + other.cpu
         return Sample((seconds,), cpu, max(one.peak, other.peak))
 

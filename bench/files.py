@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from torchcrate.bench.machine import cores
-from torchcrate.bench.process import inner, process
+from torchcrate.bench.process import Command, inner, process
 from torchcrate.bench.race import Contestant, compared, judged, race
 from torchcrate.bench.results import Bar, Lane, Part
 from torchcrate.bench.setting import Setting
@@ -45,12 +45,12 @@ def files(subject: Subject, cpp: Programs | None, setting: Setting) -> Part:
     )
 
 
-def shipped(subject: Subject, program: Path, images: str) -> list[str | Path]:
+def shipped(subject: Subject, program: Path, images: str) -> Command:
     """Return the command that asks the C++ program for what matches a pattern."""
     return [program, "--crate", subject.folder.resolve(), "--image", images]
 
 
-def python(subject: Subject, runtime: str, images: str) -> list[str | Path]:
+def python(subject: Subject, runtime: str, images: str) -> Command:
     """Return the command that asks a Python program for what matches a pattern."""
     folder = subject.folder.resolve()
     return [sys.executable, subject.program(runtime), "--crate", folder, "--image", images]
@@ -71,8 +71,8 @@ def _cpp(subject: Subject, cpp: Programs, read: Images) -> list[Contestant]:
 def _python(subject: Subject, read: Images) -> list[Contestant]:
     found = []
     for runtime in subject.runtimes:
-        loop = [sys.executable, "-m", "torchcrate.bench.loop", runtime, subject.folder, read.names]
-        loop.append(subject.contract.inputs[0].name)
+        loop: Command = [sys.executable, "-m", "torchcrate.bench.loop", runtime]
+        loop += [subject.folder, read.names, subject.contract.inputs[0].name]
         ours = python(subject, runtime, read.pattern)
         found += [
             process(f"run_{runtime}", ours, read.count),

@@ -9,7 +9,7 @@ Prints a JSON list of `Size`.
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,18 +94,20 @@ def _parameters(_: Path, largest: int) -> Iterator[Work]:
     """Yield stacks of linear layers, one row and many, and of convolutions, of growing width."""
     for count in (each for each in PARAMETERS if each <= largest):
         width = round((count / _LAYERS) ** 0.5)
-        layers = [part for _ in range(_LAYERS) for part in (nn.Linear(width, width), nn.ReLU())]
+        layers = _stack([nn.Linear(width, width) for _ in range(_LAYERS)])
         for batch in (1, 256):
             yield _of(f"linear, batch {batch}", count, layers, torch.rand(batch, width))
     for count in (each for each in CONVOLVED if each <= largest):
         width = round((count / _LAYERS / 9) ** 0.5)
-        convolution = [nn.Conv2d(width, width, 3, padding=1) for _ in range(_LAYERS)]
-        layers = [part for each in convolution for part in (each, nn.ReLU())]
+        layers = _stack([nn.Conv2d(width, width, 3, padding=1) for _ in range(_LAYERS)])
         yield _of("convolutions, batch 1", count, layers, torch.rand(1, width, _SIDE, _SIDE))
 
 
-def _of(curve: str, at: int, layers: list[nn.Module], given: Tensor) -> Work:
-    module = nn.Sequential(*layers).eval()
+def _stack(layers: Sequence[nn.Module]) -> nn.Sequential:
+    return nn.Sequential(*(part for layer in layers for part in (layer, nn.ReLU()))).eval()
+
+
+def _of(curve: str, at: int, module: nn.Module, given: Tensor) -> Work:
     script = torch.jit.trace(module, given, check_trace=False)
     weights = sum(each.numel() for each in module.parameters())
     moved = 4 * (weights + 2 * given.numel())

@@ -2,10 +2,9 @@
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 from torchcrate.bench.files import CPP, python, shipped
-from torchcrate.bench.process import process
+from torchcrate.bench.process import Command, process
 from torchcrate.bench.race import Rules, judged, race
 from torchcrate.bench.results import Bar, Curve, Part, Plot
 from torchcrate.bench.setting import Setting
@@ -15,7 +14,7 @@ _FEW = 10
 _FLAT = 1.25  # the most at any number over the most at ten
 
 
-Command = Callable[[str], list[str | Path]]
+Asked = Callable[[str], Command]
 """Takes the pattern of the files to read."""
 
 
@@ -62,8 +61,8 @@ def memory(subject: Subject, cpp: Programs | None, setting: Setting) -> Part:
     return Part("memory", title, settings, lanes, tuple(map(_flat, curves)), (plot,))
 
 
-def _programs(subject: Subject, cpp: Programs | None) -> dict[str, Command]:
-    found: dict[str, Command] = {}
+def _programs(subject: Subject, cpp: Programs | None) -> dict[str, Asked]:
+    found: dict[str, Asked] = {}
     if cpp:
         found[CPP] = partial(shipped, subject, cpp.shipped)
     return found | {f"run_{each}": partial(python, subject, each) for each in subject.runtimes}

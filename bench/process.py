@@ -12,6 +12,9 @@ import msgspec
 from torchcrate.bench.race import Contestant, Sample
 from torchcrate.errors import RunnerError
 
+Command = list[str | Path]
+"""A program and its arguments."""
+
 _STOPWATCH = (sys.executable, "-I", "-S", str(Path(__file__).with_name("stopwatch.py")))
 
 

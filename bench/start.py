@@ -5,7 +5,7 @@ from pathlib import Path
 
 import safetensors.numpy
 
-from torchcrate.bench.process import process
+from torchcrate.bench.process import Command, process
 from torchcrate.bench.race import Contestant, Rules, compared, race
 from torchcrate.bench.results import Part
 from torchcrate.bench.setting import Setting
@@ -34,14 +34,14 @@ def start(subject: Subject, cpp: Programs | None, setting: Setting, scratch: Pat
         FolderError: If the input cannot be written.
     """
     options, lines = _question(subject, setting, scratch)
-    crate = ["--crate", subject.folder.resolve()]
+    crate: Command = ["--crate", subject.folder.resolve()]
     often: list[Contestant] = []
     if cpp:
-        command = [cpp.shipped, *crate, *options]
+        command: Command = [cpp.shipped, *crate, *options]
         often = [process(_CPP, command, lines), process(_EMPTY, [cpp.empty], 0)]
     once: list[Contestant] = []
     for runtime in subject.runtimes:
-        ours = [sys.executable, subject.program(runtime), *crate, *options]
+        ours: Command = [sys.executable, subject.program(runtime), *crate, *options]
         imports = [sys.executable, "-c", _needed(subject, runtime)]
         pair = process(f"run_{runtime}", ours, lines), process(_alone(runtime), imports, 0)
         (often if runtime in _BOUNDS else once).extend(pair)

@@ -66,7 +66,7 @@ def working(
     """
     inputs = scratch / f"{subject.content[:12]}.npz"
     if not inputs.exists():
-        np.savez(inputs, **one_case(subject))
+        np.savez(inputs, **one_case(subject))  # type: ignore[arg-type]  # keywords name arrays
     command = [sys.executable, "-m", "torchcrate.bench.ask", runtime]
     words = [f"{name}={value}" for name, value in {**_ENV, **(env or {})}.items()]
     with (
