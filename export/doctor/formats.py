@@ -83,7 +83,7 @@ def _check(asked: choose.Asked, form: Format, needed: bool, verbose: bool) -> Ch
     for trial in form.trials:
         reason, do = parted(trial.reason)
         more = [_where(asked, trial), _baked(asked) if trial.way == "trace" else ""]
-        more += [_kept(asked)] if "frozen at the example's size" in reason else []
+        more += [_kept(asked)] if "example's size" in reason else []
         words = "; ".join(filter(None, [reason, *more]))
         whats.append(f"{trial.way}: {words}" if len(form.trials) > 1 else words)
         advice = advice or do

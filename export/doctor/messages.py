@@ -47,7 +47,7 @@ def translated(error: BaseException) -> str:
 
 def parted(reason: str) -> tuple[str, str]:
     """Return of a reason what is wrong and what to change, "" if it does not say."""
-    if "frozen at the example's size" in reason:
+    if "example's size" in reason:
         return reason, _AXIS
     for advice in _ADVICE:
         if reason.endswith(f": {advice}"):

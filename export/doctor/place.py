@@ -16,7 +16,7 @@ from torchcrate.model.calling import call
 from torchcrate.model.targets import is_installed, short
 
 _ROOT = Path(__file__).parents[2]
-_ROOMS = ("model", "export", "verify", "release", "src", "commands")
+_ROOMS = ("model", "export", "verify", "release", "fleet", "bench", "src", "commands")
 _TOOLS = {  # whose own lines tell nobody what to change
     *("python", "torch", "onnx", "onnxruntime", "onnxscript", "onnx_ir", "numpy"),
     *("click", "_pytest", "pluggy", "msgspec"),

@@ -89,10 +89,10 @@ def _loose(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """Yield tensors that are plain attributes, in lists and mappings too, or in loose modules."""
     for path, part in network.named_modules():
         prefix = f"{path}." if path else ""
-        persistent = part._non_persistent_buffers_set
-        for name in sorted(persistent):
-            if part._buffers.get(name) is not None:
-                yield f"{prefix}{name}", part._buffers[name]  # type: ignore[misc]
+        for name in sorted(part._non_persistent_buffers_set):
+            buffer = part._buffers.get(name)
+            if buffer is not None:
+                yield f"{prefix}{name}", buffer
         for name, value in vars(part).items():
             if not name.startswith("_") or isinstance(value, Tensor):
                 yield from _tensors(f"{prefix}{name}", value)

@@ -62,7 +62,7 @@ def watched(module: nn.Module, names: Sequence[str], given: Sequence[Tensor | No
 
 class _Mode(TorchDispatchMode):
     def __init__(self, module: nn.Module, inputs: Mapping[str, Tensor], found: Recording) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # torch has no types for it
         self._module, self._found = module, found
         self._inputs = _places(inputs.items())
         self._state = _places(_state(module))

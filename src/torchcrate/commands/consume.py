@@ -10,7 +10,7 @@ from torchcrate.commands.target import INPUT, spec_named
 
 
 @click.command()
-@click.argument("target", metavar="TARGET|DIR")
+@click.argument("target", metavar="TARGET|DIR", required=False)
 @click.option("--input", "inputs", multiple=True, metavar="NAME:DTYPE[AXES]", help=INPUT)
 @click.option("--checkpoint", type=FILE, help="Weights: .pth or .safetensors, a state_dict.")
 @click.option("--key", help="Where in a training checkpoint the state_dict lies.")
@@ -19,7 +19,7 @@ from torchcrate.commands.target import INPUT, spec_named
 @click.option("--weights", is_flag=True, help="Of a crate: hold its weights to model.pth.")
 @as_json
 def doctor(
-    target: str,
+    target: str | None,
     inputs: tuple[str, ...],
     checkpoint: Path | None,
     key: str | None,
@@ -30,16 +30,20 @@ def doctor(
 ) -> None:
     """Say why a format cannot hold a network, where and what to change; writes nothing.
 
-    TARGET is package.module:SPEC, or package.module:Network with --input. Of DIR, a pulled
-    crate, it says which runtimes here can run it, and what to install for the others.
+    TARGET is package.module:SPEC, or package.module:Network with --input; without one it is
+    the [tool.torchcrate] table of ./pyproject.toml. Of DIR, a pulled crate, it says which
+    runtimes here can run it, and what to install for the others.
 
     Example: torchcrate doctor mypkg.net:SPEC
     """
-    if ":" not in target or Path(target).is_dir():
+    if target and (":" not in target or Path(target).is_dir()):
         of_crate(Path(target), weights, as_json)
         return
-    from torchcrate.errors import ExportError
+    from torchcrate.errors import ExportError, UsageError
+    from torchcrate.model.project import spec_here
 
+    if not target and spec_here(Path.cwd()) is None:
+        raise UsageError("nothing is named: package.module:SPEC, or the folder of a crate")
     with needing("export"):
         from torchcrate.export.doctor.examine import examine
     named, spec = spec_named(target, inputs, checkpoint, key)
