@@ -5,6 +5,7 @@ what a runtime makes of weights while it loads them comes on top. In a process o
 trial has that memory to itself, and gives all of it back.
 """
 
+import gc
 import json
 import os
 import subprocess
@@ -46,6 +47,7 @@ def asking(runtime: str, contract: Contract, path: Path) -> Iterator[Ask]:
     if size <= LARGE:
         yield _OPENED[runtime](path, inputs, outputs)
         return
+    gc.collect()  # what was exported goes in circles, and may hold the weights once more
     task = json.dumps([runtime, str(path.resolve()), inputs, outputs])
     # -P: a module of the user's, in the folder that this is started in, is not one of ours.
     command = [sys.executable, "-P", "-m", __name__, task]

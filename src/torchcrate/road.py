@@ -50,6 +50,7 @@ def export(
             spec asks for does not, or `out` cannot be written.
     """
     check_name(spec.name), check_version(version)
+    say("weights")
     loaded = weights.load(spec)
     record, sha256 = None, ""
     if spec.checkpoint is not None:
@@ -111,6 +112,7 @@ def verify(
         asked |= cases.called(spec.data)(data_dir)
     draft = crates.unseal(crate)
     report = judge(crate, draft.files, draft.contract, spec, build, asked, say)
+    say("seal")
     return crates.seal(crate, report)
 
 

@@ -17,7 +17,7 @@ from torchcrate.commands.options import (
     needing,
     tolerance_option,
 )
-from torchcrate.commands.show import bar, notice, say, words
+from torchcrate.commands.show import bar, notice, say, steps
 from torchcrate.commands.target import (
     DEFAULT,
     INPUT,
@@ -110,7 +110,8 @@ def export(
     out = out or Path("build/crate")
     target, spec = spec_named(target, inputs, checkpoint, key, name)
     spec = spec.tolerating(tolerances)
-    draft, findings = road.export(spec, target, out, version, where, words("export"))
+    with steps("export") as step:
+        draft, findings = road.export(spec, target, out, version, where, step)
     for line in road.findings_lines(findings):
         notice(line)
     say(as_json, draft, f"{out}: {draft.name} {draft.version}, {len(draft.files)} files")
@@ -145,7 +146,8 @@ def verify(
         from torchcrate import road
     importable_here()
     spec = spec_named(target)[1] if target else None
-    manifest = road.verify(spec, crate, build_dir, data_dir, words("verify"), tolerances)
+    with steps("verify") as step:
+        manifest = road.verify(spec, crate, build_dir, data_dir, step, tolerances)
     say(as_json, manifest, road.parity_table(manifest.parity))
 
 
@@ -164,5 +166,6 @@ def demo(data_dir: Path | None) -> None:
     here = Path.cwd()
     version, where = origin.version_of(here), Origin.from_env(os.environ, origin.commit_of(here))
     target, spec = spec_named(DEFAULT)
-    shown = road.demo(spec, target, Path("build"), data_dir, version, where, words("demo"))
+    with steps("demo") as step:
+        shown = road.demo(spec, target, Path("build"), data_dir, version, where, step)
     click.echo(shown)
