@@ -37,10 +37,10 @@ def completed(module: nn.Module, contract: Contract) -> Contract:
     kinds = [
         [f"answer{path} of {each.dim()} axes" for path, each in found] for found in (one, other)
     ]
-    for here, there in zip_longest(*kinds, fillvalue="nothing"):
-        if here != there:
+    for once, again in zip_longest(*kinds, fillvalue="nothing"):
+        if once != again:
             raise ExportError(
-                f"the network returns {here} to one input and {there} to another: "
+                f"the network returns {once} to one input and {again} to another: "
                 "return the same tensors with the same axes to all"
             )
     outputs: list[TensorSpec] = []
