@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,8 @@ def completed(module: nn.Module, contract: Contract) -> Contract:
     the input's axis that has the same size in both.
 
     Raises:
-        ExportError: If the network fails, or answers with something that is no tensor.
+        ExportError: If the network fails, or answers with something that is no tensor, or with
+            other tensors or axes from one call to the next.
         ContractError: If an answer has a dtype that cannot cross the border.
     """
     if contract.outputs:
@@ -32,9 +34,19 @@ def completed(module: nn.Module, contract: Contract) -> Contract:
     second = next((case for case in cases if _sizes(case) != _sizes(first)), first)
     one, other = _answer(module, contract, first), _answer(module, contract, second)
     sizes = [_named(contract, case) for case in (first, second)]
-    outputs = []
+    kinds = [
+        [f"answer{path} of {each.dim()} axes" for path, each in found] for found in (one, other)
+    ]
+    for once, again in zip_longest(*kinds, fillvalue="nothing"):
+        if once != again:
+            raise ExportError(
+                f"the network returns {once} to one input and {again} to another: "
+                "return the same tensors with the same axes to all"
+            )
+    outputs: list[TensorSpec] = []
     for number, ((path, left), (_, right)) in enumerate(zip(one, other, strict=True)):
-        name = _name(path, number, len(one), {given.name for given in contract.inputs})
+        taken = {each.name for each in (*contract.inputs, *outputs)}
+        name = _name(path, number, len(one), taken)
         dtype = str(left.dtype).removeprefix("torch.")
         if dtype not in DTYPES:
             raise ContractError(
@@ -76,9 +88,13 @@ def _name(path: str, number: int, count: int, taken: set[str]) -> str:
     """Return a name for an output: the key or field that holds it, else its number."""
     words = [word for word in path.replace("']", "").replace("['", ".").split(".") if word]
     last = words[-1] if words else ""
-    if last.isidentifier() and last not in taken:
-        return "_".join(word for word in words if word.isidentifier())
-    return "output" if count == 1 else f"output_{number}"
+    named = "_".join(word for word in words if word.isidentifier())
+    if last.isidentifier() and named not in taken:
+        return named
+    name = "output" if count == 1 else f"output_{number}"
+    while name in taken:
+        name += "_"
+    return name
 
 
 def _sizes(case: Mapping[str, Any]) -> list[tuple[int, ...]]:

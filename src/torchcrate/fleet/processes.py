@@ -17,7 +17,7 @@ import tempfile
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -56,7 +56,7 @@ class Done(Generic[T]):
     seconds: float
 
 
-def each(work: Sequence[Callable[[], T]], at_once: int) -> Iterator[Done[T]]:
+def each(work: Sequence[Callable[[], T]], at_once: int) -> Generator[Done[T], None, None]:
     """Do all of `work`, at most `at_once` pieces at a time; yield each as it ends.
 
     Close the iterator, with `contextlib.closing`, however its reader ends: what still runs is
@@ -124,7 +124,9 @@ class _Running(Generic[T]):
         return Done(self.number, value, error, printed, seconds)
 
     def close(self) -> None:
-        self.answer.close(), self.output.close(), self.process.close()
+        self.answer.close()
+        self.output.close()
+        self.process.close()
 
 
 def _stop(running: Sequence[_Running[T]]) -> None:
