@@ -1,10 +1,12 @@
 #include "names.h"
 
+#include <dirent.h>
+
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>
-#include <optional>
+#include <memory>
 #include <system_error>
 
 namespace fs = std::filesystem;
@@ -79,12 +81,15 @@ bool holds(const std::u32string& pattern, const Set& set, char32_t character) {
 }
 
 /// Returns whether a name is what a pattern without `/` means.
-bool matches(const std::u32string& pattern, const std::u32string& name) {
+/// @param name  its characters: decoded, or ASCII as it is.
+template <typename Characters>
+bool matches(const std::u32string& pattern, const Characters& name) {
   std::size_t p = 0;
   std::size_t n = 0;
   std::size_t star = std::u32string::npos;  // the last `*`, and how far it reached
   std::size_t reached = 0;
   while (n < name.size()) {
+    const auto character = static_cast<char32_t>(name[n]);
     std::size_t next = p + 1;
     bool same = p < pattern.size();
     if (same && pattern[p] == '*') {
@@ -94,10 +99,10 @@ bool matches(const std::u32string& pattern, const std::u32string& name) {
     }
     if (same && pattern[p] == '[') {
       const std::optional<Set> set = set_at(pattern, p);
-      same = set ? holds(pattern, *set, name[n]) : name[n] == '[';
+      same = set ? holds(pattern, *set, character) : character == U'[';
       if (set) next = set->end + 1;
     } else if (same && pattern[p] != '?') {
-      same = pattern[p] == name[n];
+      same = pattern[p] == character;
     }
     if (same) {
       p = next;
@@ -117,42 +122,90 @@ bool exists(const std::string& path) {
   return fs::exists(fs::symlink_status(path, ignored));
 }
 
-/// Adds each path that exists, begins with `known` and goes on as the pattern `rest`.
-void find(std::string known, const std::string& rest, std::vector<std::string>& paths) {
-  const std::size_t start = std::min(rest.find_first_not_of('/'), rest.size());
-  known += rest.substr(0, start);
-  const std::size_t end = std::min(rest.find('/', start), rest.size());
-  const std::string name = rest.substr(start, end - start);
-  const bool last = end == rest.size();
-  if (!has_magic(name)) {
-    if (!last) {
-      find(known + name, rest.substr(end), paths);
-    } else if (exists(known + name)) {
-      paths.push_back(known + name);
-    }
-    return;
+bool matches(const std::u32string& pattern, const std::string& name) {
+  const auto ascii = [](char letter) { return static_cast<std::uint8_t>(letter) < 0x80; };
+  return std::all_of(name.begin(), name.end(), ascii)
+             ? matches<std::string>(pattern, name)
+             : matches<std::u32string>(pattern, decode(name));
+}
+
+struct Close {
+  void operator()(DIR* folder) const noexcept { closedir(folder); }
+};
+
+}  // namespace
+
+Found::Found(const std::string& pattern) {
+  if (exists(pattern)) {
+    ready_ = pattern;
+  } else {
+    enter("", pattern);
   }
-  const std::u32string pattern = decode(name);
-  std::error_code error;  // no folder, or none that may be read: nothing there is found
-  fs::directory_iterator entries(known.empty() ? "." : known, error);
-  for (; !error && entries != fs::directory_iterator(); entries.increment(error)) {
-    const std::string entry = entries->path().filename().string();
-    if ((entry[0] == '.' && name[0] != '.') || !matches(pattern, decode(entry))) continue;
-    if (last) {
-      paths.push_back(known + entry);
-    } else {
-      find(known + entry, rest.substr(end), paths);
+}
+
+std::optional<std::string> Found::next() {
+  while (!ready_ && !folders_.empty()) {
+    Folder& folder = folders_.back();
+    if (folder.at == folder.order.size()) {
+      folders_.pop_back();
+      continue;
+    }
+    std::string path = folder.known + &folder.names[folder.order[folder.at++]];
+    if (folder.rest.empty()) return path;
+    enter(std::move(path), folder.rest);
+  }
+  return std::exchange(ready_, {});
+}
+
+/// Goes on to what begins with `known` and goes on as the pattern `rest`: a path, or a folder.
+void Found::enter(std::string known, std::string rest) {
+  for (;;) {
+    const std::size_t start = std::min(rest.find_first_not_of('/'), rest.size());
+    const std::size_t end = std::min(rest.find('/', start), rest.size());
+    const std::string name = rest.substr(start, end - start);
+    known += rest.substr(0, start);
+    rest.erase(0, end);
+    if (has_magic(name)) {
+      folders_.push_back(listed(std::move(known), name, std::move(rest)));
+      return;
+    }
+    known += name;
+    if (rest.empty()) {
+      if (exists(known)) ready_ = std::move(known);
+      return;
     }
   }
 }
 
-}  // namespace
+Found::Folder Found::listed(std::string known, const std::string& name, std::string rest) {
+  Folder folder{std::move(known), std::move(rest), {}, {}};
+  const std::u32string pattern = decode(name);
+  // No folder, or none that may be read: nothing there is found.
+  const std::unique_ptr<DIR, Close> entries(
+      opendir(folder.known.empty() ? "." : folder.known.c_str()));
+  while (const dirent* const entry = entries ? readdir(entries.get()) : nullptr) {
+    const std::string found = entry->d_name;
+    if (found == "." || found == ".." || (found[0] == '.' && name[0] != '.')) continue;
+    if (!matches(pattern, found)) continue;
+    folder.order.push_back(folder.names.size());
+    folder.names.append(found.c_str(), found.size() + 1);
+  }
+  // Where the path goes on, it does so with a slash, which counts in its order.
+  const std::uint8_t end = folder.rest.empty() ? 0 : '/';
+  std::sort(folder.order.begin(), folder.order.end(), [&](std::size_t one, std::size_t other) {
+    const char* a = &folder.names[one];
+    const char* b = &folder.names[other];
+    for (; *a != 0 && *a == *b; ++a) ++b;
+    const auto byte = [end](char c) { return c == 0 ? end : static_cast<std::uint8_t>(c); };
+    return byte(*a) < byte(*b);
+  });
+  return folder;
+}
 
 std::vector<std::string> expand(const std::string& pattern) {
-  if (exists(pattern)) return {pattern};
   std::vector<std::string> paths;
-  find("", pattern, paths);
-  std::sort(paths.begin(), paths.end());
+  Found found(pattern);
+  while (std::optional<std::string> path = found.next()) paths.push_back(*std::move(path));
   return paths;
 }
 
@@ -164,15 +217,29 @@ std::optional<Named> Names::next() {
 }
 
 bool Names::hold(std::size_t count) {
-  while (ready_.size() < count && pattern_ < patterns_.size()) expand_one();
+  while (ready_.size() < count && look()) continue;
   return ready_.size() >= count;
 }
 
-void Names::expand_one() {
-  const std::string& pattern = patterns_[pattern_++];
-  std::vector<std::string> paths = expand(pattern);
-  for (std::string& path : paths) ready_.push_back({std::move(path), true});
-  if (paths.empty()) ready_.push_back({pattern, false});
+/// Adds the next name; false after the last.
+bool Names::look() {
+  for (;;) {
+    if (!found_) {
+      if (pattern_ == patterns_.size()) return false;
+      found_.emplace(patterns_[pattern_++]);
+      vain_ = true;
+    }
+    if (std::optional<std::string> path = found_->next()) {
+      ready_.push_back({*std::move(path), true});
+      vain_ = false;
+      return true;
+    }
+    found_.reset();
+    if (vain_) {
+      ready_.push_back({patterns_[pattern_ - 1], false});
+      return true;
+    }
+  }
 }
 
 std::string quoted(const std::string& text) {
