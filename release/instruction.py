@@ -71,7 +71,9 @@ def licence() -> bytes:
     Raises:
         ContractError: If the installation lost it.
     """
-    text = metadata.distribution("torchcrate").read_text("licenses/LICENSE")
+    # A build leaves torchcrate.egg-info in its folder, which is one more and has no licence.
+    found = metadata.distributions(name="torchcrate")
+    text = next(filter(None, (each.read_text("licenses/LICENSE") for each in found)), None)
     if text is None:
         raise ContractError("this installation of torchcrate lacks its LICENSE: install it again")
     return text.encode()

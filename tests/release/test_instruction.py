@@ -143,3 +143,17 @@ def test_a_redirect_to_storage_is_followed_without_the_token(
 
     assert done.returncode == 0, done.stderr
     assert "manifest.json: OK" in done.stdout
+
+
+def test_the_licence_is_found_where_a_build_left_its_own_notes(tmp_path: Path) -> None:
+    notes = tmp_path / "torchcrate.egg-info"
+    notes.mkdir()
+    (notes / "PKG-INFO").write_text("Name: torchcrate\nVersion: 0\n")
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+        "from torchcrate.release.instruction import licence; print(licence().decode())"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert "MIT License" in done.stdout, done.stderr
