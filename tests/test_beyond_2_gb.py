@@ -135,7 +135,7 @@ def _go(
     done = peaks(*command, cwd=cwd)
     assert done.status == 0, done.said
     for (step, process), held in done.steps.items():
-        if held > weights / 20:
+        if held > weights / 10 and process != "cc1plus":
             said = step.removeprefix(f"{name}: ") or "begins"
             rows.append((name, said, process, f"{held / weights:.2f}"))
     rows.append((name, "in all", "largest", f"{done.largest / weights:.2f}"))
