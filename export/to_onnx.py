@@ -3,11 +3,8 @@
 Weights of gigabytes, which no single ONNX file can hold, lie in model.onnx.data beside it.
 """
 
-import contextlib
-import io
-import logging
+import re
 import tempfile
-import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,10 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from torchcrate.errors import ExportError
-from torchcrate.export import canonical
-from torchcrate.export.to_torchscript import Flat, require_eval
+from torchcrate.export import canonical, decisions
+from torchcrate.export.to_torchscript import require_eval
 from torchcrate.files import whole, write_whole, writing
 from torchcrate.model.contract import Contract
+from torchcrate.model.targets import is_installed, said, short
 
 OPSET = 20
 LARGEST = 1_800_000_000  # bytes of weights in one file; protobuf ends at 2 GiB
@@ -57,6 +55,7 @@ def to_onnx(
     weights = sum(value.const_value.nbytes for value in _initializers(program.model))
     if weights <= LARGEST:
         model = program.model_proto
+        _state_outputs(model, contract)
         _check(model, contract)
         write_whole(path, canonical.graph(model, contract.dump()))
         return (path,)
@@ -66,30 +65,48 @@ def to_onnx(
 def _exported(
     module: nn.Module, contract: Contract, example: Mapping[str, Tensor]
 ) -> torch.onnx.ONNXProgram:
-    dims = {
-        axis: torch.export.Dim(
-            axis, min=contract.sizes_of(axis).minimum, max=contract.sizes_of(axis).maximum
-        )
-        for axis in sorted(contract.free)
-    }
     names = [given.name for given in contract.inputs]
-    shapes = tuple(
-        {place: dims[axis] for place, axis in enumerate(given.axes) if isinstance(axis, str)}
-        for given in contract.inputs
-    )
-    with _quiet():
-        program = torch.onnx.export(
-            Flat(module, names).eval(),
-            tuple(example[name] for name in names),
-            input_names=names,
-            output_names=[answer.name for answer in contract.outputs],
-            dynamic_shapes=(shapes,),  # one tuple for the one `*tensors`
-            opset_version=OPSET,
-            external_data=False,
-            verbose=False,
-        )
-    assert program is not None
-    return program
+    program = decisions.program(module, contract, example)
+    known = decisions.decided(program, contract)
+    with decisions.quiet():
+        try:
+            converted = torch.onnx.export(
+                program,
+                input_names=names,
+                output_names=[answer.name for answer in contract.outputs],
+                dynamic_shapes=decisions.free_shapes(contract),
+                opset_version=OPSET,
+                external_data=False,
+                verbose=False,
+            )
+        except torch.onnx.OnnxExporterError as error:
+            raise ExportError(_missing(program, str(error)) or _last_cause(error)) from error
+    assert converted is not None
+    # Converting takes operators apart, which may decide by sizes again.
+    decisions.require_undecided(program, contract, known)
+    return converted
+
+
+def _missing(program: torch.export.ExportedProgram, text: str) -> str:
+    """Return which operator ONNX lacks and which line of the user's code asks for it, or ""."""
+    found = re.search(r"No ONNX function found for <OpOverload\(op='(\w+)\.(\w+)'", text)
+    if not found:
+        return ""
+    name = f"{found[1]}.{found[2]}"
+    lines: list[tuple[str, str]] = []
+    for node in program.run_decompositions().graph.nodes:
+        if str(node.target).startswith(name):
+            lines = re.findall(r'File "([^"]+)", line (\d+)', node.meta.get("stack_trace", ""))
+            break
+    own = [place for place in lines if not is_installed(place[0])] or lines
+    at = f" at {short(own[-1][0])}:{own[-1][1]}" if own else ""
+    return f"ONNX has no operator for {found[2].strip('_')}{at}: write it with others, or do without ONNX"
+
+
+def _last_cause(error: BaseException) -> str:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return said(error)
 
 
 def _initializers(model: onnx_ir.Model) -> Iterator[Any]:
@@ -103,6 +120,7 @@ def _with_side_file(model: onnx_ir.Model, contract: Contract, path: Path) -> tup
         raw = Path(scratch) / path.name
         onnx_ir.save(model, raw, external_data=data.name)
         graph = onnx.load(raw, load_external_data=False)
+        _state_outputs(graph, contract)
         _check(graph, contract, checked=raw)
         raw.with_name(data.name).replace(data)
     with whole(path) as file:
@@ -129,42 +147,29 @@ def _check(model: onnx.ModelProto, contract: Contract, checked: Path | None = No
             f"ONNX has inputs and outputs {', '.join(found)}, the contract {', '.join(wanted)}: "
             "an input that the network does not use cannot be in the contract"
         )
-    values = [*model.graph.input, *model.graph.output]
-    for number, (spec, value) in enumerate(
-        zip([*contract.inputs, *contract.outputs], values, strict=True)
-    ):
+    for spec, value in zip(contract.inputs, model.graph.input, strict=True):
         dims = value.type.tensor_type.shape.dim
         axes = tuple(dim.dim_param or dim.dim_value for dim in dims)
-        given = number < len(contract.inputs)
-        if not _alike(axes, spec.axes, given):
+        if axes != spec.axes:
             raise ExportError(
                 f"ONNX has {value.name}{axes} where the contract has {spec.name}{spec.axes}: "
                 "an axis was frozen at the example's size"
             )
 
 
-def _alike(axes: tuple[int | str, ...], wanted: tuple[int | str, ...], given: bool) -> bool:
-    """Return whether a graph's axes are those of a contract.
+def _state_outputs(model: onnx.ModelProto, contract: Contract) -> None:
+    """Let the graph say of its outputs what the contract does, where it says something else.
 
-    The free axes of an output may be reckoned from others, and are then named after how.
+    Of a loop's answers torch writes down the example's sizes, though the loop goes on; whether
+    an axis is really free is asked of the graph. One that is reckoned keeps its formula.
     """
-    return len(axes) == len(wanted) and all(
-        one == other
-        or (not given and isinstance(one, str) and isinstance(other, str))
-        or (not given and one == 0)  # the graph does not tell
-        for one, other in zip(axes, wanted, strict=True)
-    )
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporter's progress notes, and a warning of torch at torch, off the terminal."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
-        logger.setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            logger.setLevel(level)
+    changed = False
+    for spec, value in zip(contract.outputs, model.graph.output, strict=False):
+        dims = value.type.tensor_type.shape.dim
+        for dim, axis in zip(dims, spec.axes, strict=False):
+            if isinstance(axis, int) and dim.dim_value != axis:
+                dim.dim_value, changed = axis, True
+            elif isinstance(axis, str) and not dim.dim_param:
+                dim.dim_param, changed = axis, True
+    if changed:
+        del model.graph.value_info[:]  # what is said of values inside may be as wrong
