@@ -24,7 +24,7 @@ export CCACHE_NOHASHDIR ?= true
 # Two runs at once would write the same build/: the second waits for the first.
 ALONE := flock --close Makefile
 
-.PHONY: help demo test proof lint format clean checks cpp python
+.PHONY: help demo test proof bench lint format clean checks cpp python
 
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 15
@@ -40,6 +40,12 @@ test: ## everything that CI asks: style, types, C++, Python, pipeline
 proof: ## the long proofs; prints the tables that docs/ keeps
 	@.ci/setup python cpp tests
 	@$(ALONE) $(BIN)/pytest -m proof -s
+
+bench: ## every benchmark, in about an hour: tables, build/bench/bench.json, pictures
+	@.ci/setup python cpp
+	$(BIN)/torchcrate export --out build/crate
+	@$(ALONE) $(BIN)/torchcrate verify build/crate
+	@$(ALONE) $(BIN)/torchcrate bench build/crate --all --files 60000
 
 lint: ## ruff, clang-format and mypy, as CI runs them
 	@.ci/setup python

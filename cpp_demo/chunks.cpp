@@ -18,11 +18,6 @@ struct Chunk {
   [[nodiscard]] Bytes bytes() const { return {body, body + size}; }
 };
 
-/// Rows, and bytes a row with its filter byte, of a pass that has pixels.
-struct Pass {
-  std::size_t rows, size;
-};
-
 std::uint32_t big_endian(const std::uint8_t* at) {
   return std::uint32_t{at[0]} << 24 | std::uint32_t{at[1]} << 16 | std::uint32_t{at[2]} << 8 |
          at[3];
@@ -118,22 +113,6 @@ void check_colours(const Header& header, const Chunk& chunk, const std::optional
   }
 }
 
-std::vector<Pass> passes_of(const Header& header) {
-  // Adam7: first column, first row, step between columns, step between rows.
-  static constexpr std::size_t kAdam7[7][4] = {{0, 0, 8, 8}, {4, 0, 8, 8}, {0, 4, 4, 8},
-                                               {2, 0, 4, 4}, {0, 2, 2, 4}, {1, 0, 2, 2},
-                                               {0, 1, 1, 2}};
-  const std::size_t bits = static_cast<std::size_t>(header.depth) * header.channels();
-  if (!header.interlaced) return {{header.height, 1 + (header.width * bits + 7) / 8}};
-  std::vector<Pass> passes;
-  for (const auto& [left, top, across, down] : kAdam7) {
-    const std::size_t columns = (header.width + across - 1 - left) / across;
-    const std::size_t rows = (header.height + down - 1 - top) / down;
-    if (columns > 0 && rows > 0) passes.push_back({rows, 1 + (columns * bits + 7) / 8});
-  }
-  return passes;
-}
-
 /// Returns the filtered rows; never makes more than one byte too many.
 Bytes inflate_rows(const Header& header, const Bytes& packed) {
   const std::vector<Pass> passes = passes_of(header);
@@ -146,7 +125,7 @@ Bytes inflate_rows(const Header& header, const Bytes& packed) {
   stream.avail_in = static_cast<uInt>(packed.size());
   stream.next_out = data.data();
   stream.avail_out = static_cast<uInt>(data.size());
-  const int state = inflate(&stream, Z_SYNC_FLUSH);
+  const int state = inflate(&stream, Z_FINISH);  // all at once: zlib keeps no window
   const std::size_t got = data.size() - stream.avail_out;
   const std::size_t unused = stream.avail_in;
   inflateEnd(&stream);
@@ -173,6 +152,27 @@ Bytes inflate_rows(const Header& header, const Bytes& packed) {
 }
 
 }  // namespace
+
+std::vector<Pass> passes_of(const Header& header) {
+  // Adam7: first column, first row, step between columns, step between rows.
+  static constexpr std::size_t kAdam7[7][4] = {{0, 0, 8, 8}, {4, 0, 8, 8}, {0, 4, 4, 8},
+                                               {2, 0, 4, 4}, {0, 2, 2, 4}, {1, 0, 2, 2},
+                                               {0, 1, 1, 2}};
+  const std::size_t bits = static_cast<std::size_t>(header.depth) * header.channels();
+  const auto size = [bits](std::size_t columns) { return 1 + (columns * bits + 7) / 8; };
+  if (!header.interlaced) {
+    return {{0, 0, 1, 1, header.height, header.width, size(header.width)}};
+  }
+  std::vector<Pass> passes;
+  for (const auto& [left, top, across, down] : kAdam7) {
+    const std::size_t columns = (header.width + across - 1 - left) / across;
+    const std::size_t rows = (header.height + down - 1 - top) / down;
+    if (columns > 0 && rows > 0) {
+      passes.push_back({left, top, across, down, rows, columns, size(columns)});
+    }
+  }
+  return passes;
+}
 
 Checked check(const Bytes& data) {
   if (data.size() > kMaxFile) {

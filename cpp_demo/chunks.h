@@ -38,6 +38,16 @@ struct Checked {
   Bytes rows;                         ///< filtered rows of all passes, filter bytes in front
 };
 
+/// The rows of a picture that a file has in one go: all of them, or one pass of Adam7.
+struct Pass {
+  std::size_t left, top, across, down;  ///< first column and row, and the steps from there
+  std::size_t rows, columns;
+  std::size_t size;  ///< bytes a row, its filter byte included
+};
+
+/// Returns the passes that have pixels, in the order of the file.
+[[nodiscard]] std::vector<Pass> passes_of(const Header& header);
+
 /// Judges signature, chunks, their order and the pixel data. Mirrors chunks.py, where
 /// the list of what is refused stands.
 /// @throws ImageError if the bytes of `file` are not a sound PNG, or exceed a limit.

@@ -1,18 +1,16 @@
 #include "command.h"
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
-#include <cmath>
-#include <cstdio>
-#include <cstring>
 #include <filesystem>
+#include <future>
 #include <iostream>
 #include <new>
-#include <nlohmann/json.hpp>
 
+#include "ahead.h"
 #include "errors.h"
-#include "images.h"
-#include "names.h"
+#include "files.h"
+#include "lines.h"
+#include "pictures.h"
 #include "script_model.h"
 #include "vectors.h"
 
@@ -20,8 +18,9 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr std::size_t kBatch = 64;  // images of one size are answered together, at most this many
-constexpr std::int64_t kPixels = 1 << 22;  // and of so many pixels, so that memory stays flat
+// Images for which optimising the model takes no longer than it saves; few enough that every
+// crate's own sample images, which verification reads, show whether it answers alike.
+constexpr std::size_t kMany = 16;
 constexpr char kModel[] = "model.pt";
 constexpr char kGolden[] = "golden.safetensors";
 
@@ -30,14 +29,9 @@ struct Options {
   std::vector<std::string> images;
   fs::path tensors;
   fs::path out;
+  std::string device = "cpu";
   bool selftest = false;
   bool json = false;
-};
-
-/// An image that waits for its answer.
-struct Waiting {
-  std::string path;
-  Grey grey;
 };
 
 /// Sends what was said on its way.
@@ -47,82 +41,25 @@ void deliver() {
   if (!std::cout) throw RunnerError("cannot write the answers: no space left, or nobody reads");
 }
 
-void refuse(const std::string& path, const std::string& reason, bool json) {
-  if (json) {
-    std::cout << "{\"path\": " << quoted(path) << ", \"error\": " << quoted(reason) << "}\n";
-  }
-  std::cout.flush();
-  std::cerr << "Error: " << reason << '\n';
-}
-
-/// Answers images of one size and empties the batch.
-void answer(ScriptModel& model, std::vector<Waiting>& batch, bool json) {
-  if (batch.empty()) return;
-  const auto count = static_cast<std::int64_t>(batch.size());
-  Tensor stack{"uint8",
-               {count, 1, static_cast<std::int64_t>(batch[0].grey.height),
-                static_cast<std::int64_t>(batch[0].grey.width)},
-               {}};
-  for (const Waiting& image : batch) {
-    stack.data.insert(stack.data.end(), image.grey.pixels.begin(), image.grey.pixels.end());
-  }
-  const Tensor log_probs = model.run({std::move(stack)})[0];
-  const std::vector<std::string>& labels = model.contract().labels;
-  if (log_probs.dtype != "float32" || labels.empty() ||
-      log_probs.data.size() != batch.size() * labels.size() * sizeof(float)) {
-    throw ContractError("the model does not answer with one float32 for each label");
-  }
-  const std::uint8_t* at = log_probs.data.data();
-  for (const Waiting& image : batch) {
-    std::vector<float> row(labels.size());
-    std::memcpy(row.data(), at, row.size() * sizeof(float));
-    at += row.size() * sizeof(float);
-    const auto best = std::max_element(row.begin(), row.end());
-    const std::string& label = labels[static_cast<std::size_t>(best - row.begin())];
-    if (json) {
-      std::cout << json_answer(image.path, label, row) << '\n';
-    } else {
-      char percent[32];
-      std::snprintf(percent, sizeof percent, "%.1f", 100 * std::exp(double{*best}));
-      std::cout << "Image is a " << label << " (" << percent << " %)  " << image.path << '\n';
-    }
-  }
-  deliver();
-  batch.clear();
-}
-
 /// Answers all images in the order asked.
 /// @return 0, or 1 if one of them could not be read.
-int answer_images(ScriptModel& model, const Options& options) {
-  const std::vector<TensorSpec>& inputs = model.contract().inputs;
-  if (inputs.size() != 1 || inputs[0].meaning != "image") {
-    throw UsageError("this model does not read images: use --tensors");
-  }
+int answer_images(const Options& options) {
+  Pieces pieces(options.images);
+  // Names are read from the disk while the model is.
+  std::future<bool> many = std::async([&pieces] { return pieces.hold(kMany); });
+  ScriptModel model(options.crate / kModel, options.device);
+  const Pictures pictures(model, options.json);
+  if (many.get()) model.optimize();
+  const std::size_t threads = model.prepare(pieces.hold(2) ? Work::kMany : Work::kWarm);
   int code = 0;
-  std::vector<Waiting> batch;
-  const auto refused = [&](const std::string& path, const std::string& reason) {
-    answer(model, batch, options.json);
-    refuse(path, reason, options.json);
-    code = 1;
-  };
-  for (const std::string& pattern : options.images) {
-    const std::vector<std::string> paths = expand(pattern);
-    if (paths.empty()) refused(pattern, pattern + ": no such file, and no file matches it");
-    for (const std::string& path : paths) {
-      try {
-        Grey grey = read_grey(path);
-        const bool alike = !batch.empty() && grey.height == batch[0].grey.height &&
-                           grey.width == batch[0].grey.width;
-        const auto pixels = static_cast<std::int64_t>(grey.height) * grey.width;
-        const auto full = static_cast<std::int64_t>(batch.size() + 1) * pixels > kPixels;
-        if (!alike || batch.size() == kBatch || full) answer(model, batch, options.json);
-        batch.push_back({path, std::move(grey)});
-      } catch (const ImageError& error) {
-        refused(path, error.what());
-      }
-    }
-  }
-  answer(model, batch, options.json);
+  in_order(threads, {[&](Piece& piece) { return pieces.take(piece); },
+                     [&](const Piece& piece, const auto& say) { pictures.answer(piece, say); },
+                     [&](const Said& said) {
+                       std::cout << said.out;
+                       deliver();
+                       std::cerr << said.err;
+                       if (!said.err.empty()) code = 1;
+                     }});
   return code;
 }
 
@@ -140,43 +77,46 @@ void declare(CLI::App& app, Options& options) {
                                  "CASE.NAME")
                       ->type_name("IN");
   auto* selftest = app.add_flag("--selftest", options.selftest, "replay the golden vectors here");
-  app.add_flag("--json", options.json, "one JSON object a line for each image")->needs(image);
+  auto* json = app.add_flag("--json", options.json,
+                            "with --image one JSON object a line for each image; alone, answer "
+                            "each line of stdin, an object with the inputs by name");
   auto* out = app.add_option("--out", options.out, "where --tensors writes its answers")
                   ->type_name("OUT")
                   ->needs(tensors);
+  app.add_option("--device", options.device, "cpu or cuda, what computes (default: cpu)")
+      ->type_name("DEVICE")
+      ->check(CLI::IsMember({"cpu", "cuda"}));
   tensors->needs(out);
   image->excludes(tensors)->excludes(selftest);
   tensors->excludes(selftest);
   app.callback([=] {
-    if (image->count() + tensors->count() + selftest->count() == 0) {
-      throw CLI::RequiredError("one of --image, --tensors, --selftest");
+    if (image->count() + tensors->count() + json->count() + selftest->count() == 0) {
+      throw CLI::RequiredError("one of --image, --tensors, --json, --selftest");
+    }
+    if (json->count() > 0 && tensors->count() + selftest->count() > 0) {
+      throw CLI::ValidationError("--json goes with --image or alone");
     }
   });
 }
 
 int dispatch(const Options& options) {
-  ScriptModel model(options.crate / kModel);
+  if (!options.images.empty()) return answer_images(options);
+  ScriptModel model(options.crate / kModel, options.device);
+  if (options.json) {
+    (void)model.prepare(Work::kWarm);
+    return answer_lines(model, std::cin, std::cout, std::cerr);
+  }
+  (void)model.prepare(Work::kExact);
   if (options.selftest) {
     std::cout << selftest(model, options.crate / kGolden) << '\n';
     deliver();
-    return 0;
+  } else {
+    answer_tensors(model, options.tensors, options.out);
   }
-  if (!options.images.empty()) return answer_images(model, options);
-  answer_tensors(model, options.tensors, options.out);
   return 0;
 }
 
 }  // namespace
-
-std::string json_answer(const std::string& path, const std::string& label,
-                        const std::vector<float>& log_probs) {
-  std::string line =
-      "{\"path\": " + quoted(path) + ", \"label\": " + quoted(label) + ", \"log_probs\": [";
-  for (std::size_t i = 0; i < log_probs.size(); ++i) {
-    line += (i == 0 ? "" : ", ") + nlohmann::json(double{log_probs[i]}).dump();
-  }
-  return line + "]}";
-}
 
 int run_command(int argc, const char* const* argv) {
   CLI::App app("Answer with the model of a crate.", "run_libtorch");

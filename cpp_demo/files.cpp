@@ -1,5 +1,7 @@
 #include "files.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -26,21 +28,41 @@ File open(const fs::path& path, const char* mode) {
   return file;
 }
 
+/// An open file that is closed with the object. The buffer of a FILE would cost a small image as
+/// much as reading it does.
+class Descriptor {
+ public:
+  explicit Descriptor(const fs::path& path) : number_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
+    if (number_ < 0) fail();
+  }
+  ~Descriptor() { close(number_); }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  operator int() const { return number_; }
+
+ private:
+  int number_;
+};
+
+constexpr std::size_t kPiece = std::size_t{1} << 16;  // of what does not tell its size
+
 }  // namespace
 
 Bytes read_file(const fs::path& path, std::size_t limit) {
-  constexpr std::size_t kPiece = std::size_t{1} << 20;
-  const File file = open(path, "rb");
+  const Descriptor file(path);
+  struct stat status {};
+  if (fstat(file, &status) != 0) fail();
+  // One byte more than a file has, so that its end is seen without asking for room again.
+  std::size_t room = status.st_size > 0 ? static_cast<std::size_t>(status.st_size) + 1 : kPiece;
   Bytes data;
   std::size_t size = 0;
   while (size < limit) {
-    data.resize(size + std::min(kPiece + size, limit - size));
-    const std::size_t got = std::fread(data.data() + size, 1, data.size() - size, file.get());
-    size += got;
-    if (size < data.size()) {
-      if (std::ferror(file.get()) != 0) fail();
-      break;
-    }
+    if (size == data.size()) data.resize(std::min(std::max(room, 2 * size), limit));
+    const ssize_t got = read(file, data.data() + size, data.size() - size);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) fail();
+    if (got == 0) break;
+    size += static_cast<std::size_t>(got);
   }
   data.resize(size);
   return data;

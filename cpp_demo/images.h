@@ -5,14 +5,14 @@
 
 #include "chunks.h"
 
-/// Grey pixels: value(row, column) = pixels[row * width + column].
-struct Grey {
+/// Pixels: value(channel, row, column) = pixels[(channel * height + row) * width + column].
+struct Picture {
   std::size_t height = 0;
   std::size_t width = 0;
-  Bytes pixels;  ///< (H, W), 0 is black
+  Bytes pixels;  ///< (channels, H, W), 0 is black
 };
 
-/// Returns the pixels of a PNG file as grey. The decode rule stands at the top
-/// of images.py; both read every file alike.
+/// Returns the pixels of a PNG file as grey (1 channel) or as red, green and blue (3).
+/// The decode rule stands at the top of images.py; both read every file alike.
 /// @throws ImageError if it cannot be read, is not a sound PNG, or exceeds a limit.
-[[nodiscard]] Grey read_grey(const std::filesystem::path& path);
+[[nodiscard]] Picture read_picture(const std::filesystem::path& path, std::size_t channels);

@@ -156,6 +156,25 @@ std::vector<std::string> expand(const std::string& pattern) {
   return paths;
 }
 
+std::optional<Named> Names::next() {
+  if (!hold(1)) return {};
+  Named name = std::move(ready_.front());
+  ready_.pop_front();
+  return name;
+}
+
+bool Names::hold(std::size_t count) {
+  while (ready_.size() < count && pattern_ < patterns_.size()) expand_one();
+  return ready_.size() >= count;
+}
+
+void Names::expand_one() {
+  const std::string& pattern = patterns_[pattern_++];
+  std::vector<std::string> paths = expand(pattern);
+  for (std::string& path : paths) ready_.push_back({std::move(path), true});
+  if (paths.empty()) ready_.push_back({pattern, false});
+}
+
 std::string quoted(const std::string& text) {
   std::string result = "\"";
   const auto escape = [&result](char32_t unit) {

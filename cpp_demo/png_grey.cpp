@@ -1,16 +1,24 @@
-// A tool for tests: prints each PNG file named as a PGM image, or a line on why not.
+// A tool for tests: prints each PNG file named as a PGM image, or after --rgb as a PPM image, or
+// a line on why not.
 
 #include <iostream>
+#include <string>
 
 #include "images.h"
 
 int main(int argc, char** argv) {
-  for (int i = 1; i < argc; ++i) {
+  const bool colours = argc > 1 && std::string(argv[1]) == "--rgb";
+  for (int i = colours ? 2 : 1; i < argc; ++i) {
     try {
-      const Grey grey = read_grey(argv[i]);
-      std::cout << "P5\n" << grey.width << ' ' << grey.height << "\n255\n";
-      std::cout.write(reinterpret_cast<const char*>(grey.pixels.data()),
-                      static_cast<std::streamsize>(grey.pixels.size()));
+      const Picture picture = read_picture(argv[i], colours ? 3 : 1);
+      std::cout << (colours ? "P6" : "P5") << '\n'
+                << picture.width << ' ' << picture.height << "\n255\n";
+      const std::size_t area = picture.height * picture.width;
+      for (std::size_t at = 0; at < area; ++at) {  // planes here, pixels there
+        for (std::size_t byte = at; byte < picture.pixels.size(); byte += area) {
+          std::cout.put(static_cast<char>(picture.pixels[byte]));
+        }
+      }
     } catch (const ImageError& error) {
       std::cout << "Error: " << error.what() << '\n';
     }

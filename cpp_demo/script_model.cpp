@@ -1,9 +1,16 @@
 #include "script_model.h"
 
+#include <ATen/Parallel.h>
+#include <torch/csrc/jit/runtime/graph_executor.h>
+#include <torch/cuda.h>
 #include <torch/script.h>
 #include <torch/version.h>
 
+#include <algorithm>
+#include <cctype>
 #include <cstring>
+#include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -13,6 +20,12 @@
 namespace {
 
 constexpr char kContract[] = "contract.json";  // the extra file inside the archive
+
+// A model whose file has fewer bytes does too little in a call for threads to share. Those that
+// wait for each other cost tens of microseconds a layer, and milliseconds where anything else is to
+// do.
+constexpr std::uintmax_t kSmall = std::uintmax_t{1} << 22;
+constexpr double kClose = 1e-5;  // of |one - other| / (1 + |other|)
 
 constexpr std::pair<const char*, torch::ScalarType> kScalarTypes[] = {
     {"bool", torch::kBool},       {"uint8", torch::kUInt8},     {"int8", torch::kInt8},
@@ -57,7 +70,7 @@ void require_file(const std::filesystem::path& path) {
 torch::Tensor to_torch(const Tensor& tensor) {
   for (const auto& [word, type] : kScalarTypes) {
     if (tensor.dtype == word) {
-      torch::Tensor result = torch::empty(tensor.shape, type);
+      const torch::Tensor result = torch::empty(tensor.shape, type);
       if (!tensor.data.empty()) {
         std::memcpy(result.mutable_data_ptr(), tensor.data.data(), tensor.data.size());
       }
@@ -68,42 +81,95 @@ torch::Tensor to_torch(const Tensor& tensor) {
 }
 
 Tensor from_torch(const torch::Tensor& given) {
-  const torch::Tensor tensor = given.to(torch::kCPU).contiguous();
+  const torch::Tensor dense = given.layout() == torch::kStrided ? given : given.to_dense();
+  const torch::Tensor tensor = dense.to(torch::kCPU).resolve_conj().resolve_neg().contiguous();
   for (const auto& [word, type] : kScalarTypes) {
     if (tensor.scalar_type() == type) {
       const auto* data = static_cast<const std::uint8_t*>(tensor.const_data_ptr());
       return {word, tensor.sizes().vec(), Bytes(data, data + tensor.nbytes())};
     }
   }
-  throw ContractError(std::string("the model answers with ") + toString(tensor.scalar_type()));
+  std::string kind = toString(tensor.scalar_type());
+  std::transform(kind.begin(), kind.end(), kind.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  throw ContractError("the model answers with " + kind + ", no contract has that");
 }
 
-/// Returns the tensors of an answer; what is no tensor is missing from them.
+/// Returns the tensors of an answer, which is one or a tuple of them.
 std::vector<torch::Tensor> tensors_of(const torch::IValue& answer) {
-  if (answer.isTensor()) return {answer.toTensor()};
   std::vector<torch::Tensor> tensors;
-  if (answer.isTuple()) {
-    for (const torch::IValue& element : answer.toTupleRef().elements()) {
-      if (element.isTensor()) tensors.push_back(element.toTensor());
+  const auto add = [&tensors](const torch::IValue& element) {
+    if (!element.isTensor()) {
+      throw ContractError("the model answers with a " + element.tagKind() + ", not a tensor");
     }
+    tensors.push_back(element.toTensor());
+  };
+  if (!answer.isTuple()) {
+    add(answer);
+  } else {
+    for (const torch::IValue& element : answer.toTupleRef().elements()) add(element);
   }
   return tensors;
+}
+
+bool close(const torch::Tensor& one, const torch::Tensor& other) {
+  if (one.scalar_type() != other.scalar_type() || one.sizes() != other.sizes()) return false;
+  const torch::Tensor want = other.to(torch::kFloat64);
+  return ((one.to(torch::kFloat64) - want).abs() <= kClose * (1 + want.abs())).all().item<bool>();
 }
 
 }  // namespace
 
 struct ScriptModel::Module {
   torch::jit::Module script;
+  torch::Device device;
+  std::optional<torch::jit::Module> optimised;
+  std::once_flag judged;
+
+  std::vector<torch::Tensor> call(torch::jit::Module& callee,
+                                  const std::vector<torch::IValue>& arguments) const {
+    // OpenMP and the executor keep these for each thread. What the executor gains by watching the
+    // first calls is less than these take, on a CPU.
+    thread_local const bool ready =
+        (at::init_num_threads(), torch::jit::setGraphExecutorOptimize(false), true);
+    (void)ready;
+    return tensors_of(callee.forward(arguments));
+  }
+
+  /// Answers with both modules, and drops the optimised one unless it answers like the other.
+  std::vector<torch::Tensor> judge(const std::vector<torch::IValue>& arguments) {
+    std::vector<torch::Tensor> want = call(script, arguments);
+    try {
+      const std::vector<torch::Tensor> got = call(*optimised, arguments);
+      if (std::equal(got.begin(), got.end(), want.begin(), want.end(), close)) return want;
+    } catch (const std::exception&) {
+      // It cannot do what the model can: that is all there is to know.
+    }
+    optimised.reset();
+    return want;
+  }
+
+  std::vector<torch::Tensor> answer(const std::vector<torch::IValue>& arguments) {
+    std::vector<torch::Tensor> answers;
+    std::call_once(judged, [&] {
+      if (optimised) answers = judge(arguments);
+    });
+    return answers.empty() ? call(optimised ? *optimised : script, arguments) : answers;
+  }
 };
 
-ScriptModel::ScriptModel(const std::filesystem::path& path) {
+ScriptModel::ScriptModel(const std::filesystem::path& path, const std::string& device) {
   require_file(path);
+  if (device == "cuda" && !torch::cuda::is_available()) {
+    throw RunnerError("LibTorch " TORCH_VERSION " finds no CUDA device here: leave --device out");
+  }
+  small_ = std::filesystem::file_size(path) < kSmall;
   translated("refused " + path.string(), [&] {
     torch::jit::ExtraFilesMap extra{{kContract, ""}};
-    module_ = std::make_unique<Module>(Module{torch::jit::load(path.string(), torch::kCPU, extra)});
+    const torch::Device place(device);
+    module_.reset(new Module{torch::jit::load(path.string(), place, extra), place, {}, {}});
     module_->script.eval();
     try {
-      if (extra[kContract].empty()) throw std::runtime_error("it carries no contract");
       contract_ = Contract::parse(extra[kContract]);
     } catch (const ContractError& error) {
       throw std::runtime_error(error.what());
@@ -113,25 +179,41 @@ ScriptModel::ScriptModel(const std::filesystem::path& path) {
 
 ScriptModel::~ScriptModel() = default;
 
-std::vector<Tensor> ScriptModel::run(const std::vector<Tensor>& inputs) {
-  std::vector<torch::IValue> arguments;
-  for (std::size_t i = 0; i < contract_.inputs.size(); ++i) {
-    contract_.inputs[i].check(inputs.at(i));
-    arguments.emplace_back(to_torch(inputs[i]));
+std::size_t ScriptModel::prepare(Work work) {
+  const auto threads = static_cast<std::size_t>(at::get_num_threads());
+  if (work == Work::kMany || (small_ && work != Work::kExact)) at::set_num_threads(1);
+  return work == Work::kMany ? threads : 1;
+}
+
+void ScriptModel::optimize() {
+  const c10::InferenceMode guard;
+  try {
+    // Its layouts are for CPUs.
+    module_->optimised = module_->device.is_cpu()
+                             ? torch::jit::optimize_for_inference(module_->script)
+                             : torch::jit::freeze(module_->script);
+  } catch (const std::exception&) {
+    // What cannot be optimised answers as it is.
   }
-  return translated("failed", [&] {
+}
+
+std::vector<Tensor> ScriptModel::run(const Given& inputs) const {
+  const Sizes sizes = contract_.check_inputs(inputs);
+  std::vector<Tensor> answers = translated("failed", [&] {
     const c10::InferenceMode guard;
-    std::vector<Tensor> answers;
-    for (const torch::Tensor& answer : tensors_of(module_->script.forward(std::move(arguments)))) {
-      answers.push_back(from_torch(answer));
+    std::vector<torch::IValue> arguments;
+    for (const std::optional<Tensor>& input : inputs) {
+      arguments.emplace_back(input ? torch::IValue(to_torch(*input).to(module_->device))
+                                   : torch::IValue());
     }
-    if (answers.size() != contract_.outputs.size()) {
-      throw ContractError("the model answers with " + std::to_string(answers.size()) +
-                          " tensors, the contract has " + std::to_string(contract_.outputs.size()));
+    std::vector<Tensor> results;
+    for (const torch::Tensor& answer : module_->answer(arguments)) {
+      results.push_back(from_torch(answer));
     }
-    for (std::size_t i = 0; i < answers.size(); ++i) contract_.outputs[i].check(answers[i]);
-    return answers;
+    return results;
   });
+  contract_.check_outputs(answers, sizes);
+  return answers;
 }
 
 const char* ScriptModel::libtorch() noexcept { return TORCH_VERSION; }

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,9 @@ struct Tensor {
 };
 
 using Tensors = std::map<std::string, Tensor>;
+
+/// One tensor for each input of a contract, in its order; nothing for one that is absent.
+using Given = std::vector<std::optional<Tensor>>;
 
 /// What one dtype is called in a contract and in a safetensors file, and its size.
 struct DType {

@@ -2,13 +2,17 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include <atomic>
+#include <chrono>
 #include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <limits>
 #include <string>
+#include <thread>
 #include <vector>
 
+#include "ahead.h"
 #include "command.h"
 #include "contract.h"
 #include "errors.h"
@@ -16,7 +20,9 @@
 #include "images.h"
 #include "names.h"
 #include "safetensors.h"
+#include "values.h"
 #include "vectors.h"
+#include "wording.h"
 
 namespace fs = std::filesystem;
 
@@ -95,7 +101,7 @@ std::string message(Work work) {
 }
 
 std::string refusal(const fs::path& path) {
-  return message<ImageError>([&] { (void)read_grey(path); });
+  return message<ImageError>([&] { (void)read_picture(path, 1); });
 }
 
 std::string refusal(const Bytes& file) {
@@ -130,30 +136,49 @@ constexpr char kContract[] = R"({
                "minimum": null, "maximum": 0, "meaning": "logarithms"}],
   "labels": ["no", "yes"]})";
 
+constexpr char kTokens[] = R"({
+  "inputs": [{"name": "tokens", "dtype": "int64", "axes": ["batch", "time"], "meaning": "tokens"},
+             {"name": "mask", "dtype": "bool", "axes": ["batch", "time"], "meaning": "",
+              "optional": true}],
+  "outputs": [{"name": "tags", "dtype": "bool", "axes": ["batch", "time"], "meaning": ""},
+              {"name": "score", "dtype": "float16", "axes": [], "meaning": ""}],
+  "labels": [],
+  "sizes": {"batch": {"minimum": 0, "maximum": null}, "time": {"minimum": 1, "maximum": 8}}})";
+
 }  // namespace
 
 TEST_F(Images, GreyKeepsItsValues) {
-  const Grey grey = read_grey(file("grey.png", png(2, 2, 0, {0, 1, 2, 0, 3, 255})));
+  const Picture grey = read_picture(file("grey.png", png(2, 2, 0, {0, 1, 2, 0, 3, 255})), 1);
 
   EXPECT_EQ(grey.height, 2U);
   EXPECT_EQ(grey.width, 2U);
   EXPECT_EQ(grey.pixels, (Bytes{1, 2, 3, 255}));
 }
 
-TEST_F(Images, ColourBecomesLumaAndTransparencyWhite) {
+TEST_F(Images, ColoursBecomeLumaWhereOneChannelIsAskedAndTransparencyWhite) {
   const Bytes rows = {0, 255, 0, 0, 255, 0, 255, 0, 128, 0, 0, 255, 1, 9, 9, 9, 0};
 
-  const Grey grey = read_grey(file("rgba.png", png(4, 1, 6, rows)));
+  const fs::path path = file("rgba.png", png(4, 1, 6, rows));
 
-  EXPECT_EQ(grey.pixels, (Bytes{76, 202, 254, 255}));
+  EXPECT_EQ(read_picture(path, 1).pixels, (Bytes{76, 202, 254, 255}));
+  EXPECT_EQ(read_picture(path, 3).pixels,
+            (Bytes{255, 127, 254, 255, 0, 255, 254, 255, 0, 127, 255, 255}));
 }
 
 TEST_F(Images, AKeyIsTransparent) {
   const Bytes key = chunk("tRNS", {0, 7});
 
-  const Grey grey = read_grey(file("key.png", png(2, 1, 0, {0, 7, 8}, key)));
+  const Picture grey = read_picture(file("key.png", png(2, 1, 0, {0, 7, 8}, key)), 3);
 
-  EXPECT_EQ(grey.pixels, (Bytes{255, 8}));
+  EXPECT_EQ(grey.pixels, (Bytes{255, 8, 255, 8, 255, 8}));
+}
+
+TEST_F(Images, EachFilterIsUndone) {
+  const Bytes rows = {1, 10, 20, 30, 2, 1, 2, 3, 3, 5, 6, 7, 4, 1, 1, 1, 4, 0, 250, 9};
+
+  const Picture grey = read_picture(file("filters.png", png(3, 5, 0, rows)), 1);
+
+  EXPECT_EQ(grey.pixels, (Bytes{10, 30, 60, 11, 32, 63, 10, 27, 52, 11, 28, 53, 11, 22, 62}));
 }
 
 TEST_F(Images, EachRefusalNamesFileAndReason) {
@@ -262,14 +287,46 @@ TEST(Contracts, AreReadFromTheirJson) {
   EXPECT_EQ(contract.inputs.at(0).meaning, "image");
   EXPECT_EQ(contract.outputs.at(0).dtype, "float32");
   EXPECT_EQ(contract.labels, (std::vector<std::string>{"no", "yes"}));
-  EXPECT_THROW((void)Contract::parse("{}"), ContractError);
-  EXPECT_THROW((void)Contract::parse(""), ContractError);
+}
+
+TEST(Contracts, ThatAreNoneAreRefusedInOneLine) {
+  const auto said = [](const std::string& from, const std::string& to) {
+    std::string text = kContract;
+    text.replace(text.find(from), from.size(), to);
+    return message<ContractError>([&] { (void)Contract::parse(text); });
+  };
+  const std::string outputs = "not a contract: outputs is no list of tensors with their axes";
+  const std::string inputs = "not a contract: inputs is no list of tensors with their axes";
+  ASSERT_EQ(said("\"batch\", 1", "\"batch\", 3"), "");
+
+  EXPECT_EQ(message<ContractError>([] { (void)Contract::parse(""); }), "it carries no contract");
+  EXPECT_EQ(message<ContractError>([] { (void)Contract::parse("[]"); }),
+            "not a contract: no object of JSON");
+  EXPECT_EQ(said("\"batch\", 2", "\"batch\", 0"), outputs);
+  EXPECT_EQ(said("\"batch\", 2", "\"batch\", true"), outputs);
+  EXPECT_EQ(said("\"batch\", 2", "\"batch\", 2.0"), outputs);
+  EXPECT_EQ(said("\"batch\", 2", "\"\", 2"), outputs);
+  EXPECT_EQ(said("float32", "bfloat16"), outputs);
+  EXPECT_EQ(said("\"uint8\"", "8"), inputs);
+  EXPECT_EQ(said("\"image\", \"dtype\"", "\"\", \"dtype\""), inputs);
+  EXPECT_EQ(said("\"minimum\": 0", "\"optional\": 1"), inputs);
+  EXPECT_EQ(said("log_probs", "image"), "not a contract: two tensors are called image");
+  EXPECT_EQ(said("\"minimum\": null", "\"optional\": true"),
+            "not a contract: an output is optional");
+  EXPECT_EQ(said("\"yes\"", "1"), "not a contract: labels is no list of words");
+  EXPECT_EQ(said("\"yes\"]", "\"yes\"], \"sizes\": 1"),
+            "not a contract: sizes is no object of JSON");
+  for (const char* limits :
+       {"1", "{\"minimum\": -1}", "{\"minimum\": 3, \"maximum\": 2}", "{\"maximum\": \"2\"}"}) {
+    EXPECT_EQ(said("\"yes\"]", std::string("\"yes\"], \"sizes\": {\"batch\": ") + limits + "}"),
+              "not a contract: the limits of batch are no sizes");
+  }
 }
 
 TEST(Contracts, RefuseAnotherDtypeOrShape) {
-  const TensorSpec spec = Contract::parse(kContract).inputs.at(0);
-  const auto said = [&spec](const Tensor& tensor) {
-    return message<ContractError>([&] { spec.check(tensor); });
+  const Contract contract = Contract::parse(kContract);
+  const auto said = [&contract](const Tensor& tensor) {
+    return message<ContractError>([&] { (void)contract.check_inputs({tensor}); });
   };
 
   EXPECT_EQ(said({"uint8", {7, 1, 1, 2}, Bytes(14)}), "");
@@ -277,42 +334,242 @@ TEST(Contracts, RefuseAnotherDtypeOrShape) {
             "image is float32(1, 1, 1, 1), the contract has uint8(batch, 1, height, width)");
   EXPECT_NE(said({"uint8", {1, 3, 1, 1}, Bytes(3)}), "");
   EXPECT_NE(said({"uint8", {1, 1, 1}, Bytes(1)}), "");
-  EXPECT_NE(said({"uint8", {0, 1, 1, 1}, {}}), "");
+  EXPECT_EQ(said({"uint8", {0, 1, 1, 1}, {}}), "image has batch 0, the contract has 1 or more");
+}
+
+TEST(Contracts, TheSameWordIsTheSameSizeInAllTensorsOfACall) {
+  const Contract contract = Contract::parse(kTokens);
+  const auto tokens = [](std::int64_t batch, std::int64_t time) {
+    return Tensor{"int64", {batch, time}, Bytes(static_cast<std::size_t>(8 * batch * time))};
+  };
+  const auto mask = [](std::int64_t batch, std::int64_t time) {
+    return Tensor{"bool", {batch, time}, Bytes(static_cast<std::size_t>(batch * time))};
+  };
+  const auto said = [&contract](const Given& given, const std::vector<Tensor>& answers = {}) {
+    return message<ContractError>([&] {
+      const Sizes sizes = contract.check_inputs(given);
+      if (!answers.empty()) contract.check_outputs(answers, sizes);
+    });
+  };
+  const Tensor scalar{"float16", {}, Bytes(2)};
+
+  EXPECT_EQ(said({tokens(0, 4), mask(0, 4)}), "");
+  EXPECT_EQ(said({tokens(2, 4), {}}, {{"bool", {2, 4}, Bytes(8)}, scalar}), "");
+  EXPECT_EQ(said({{}, mask(2, 4)}), "tensor tokens is missing");
+  EXPECT_EQ(said({tokens(2, 4), mask(2, 5)}), "mask has time 5, tokens has 4");
+  EXPECT_EQ(said({tokens(2, 9), {}}), "tokens has time 9, the contract has 1 to 8");
+  EXPECT_EQ(said({tokens(2, 4), {}}, {{"bool", {3, 4}, Bytes(12)}, scalar}),
+            "tags has batch 3, tokens has 2");
+  EXPECT_EQ(said({tokens(2, 4), {}}, {scalar}),
+            "the model answers with 1 tensors, the contract has 2");
 }
 
 TEST(Comparison, EqualAnswersDoNotDiffer) {
-  const Tensor want = floats({1, 2}, {-0.5F, -1.0F});
+  const Tensor want = floats({1, 2}, {-0.5F, -INFINITY});
 
-  const Difference difference = compare(want, want, 0);
-
-  EXPECT_EQ(difference.largest, 0);
-  EXPECT_EQ(difference.flips, 0U);
+  EXPECT_EQ(difference(want, want), 0);
+  EXPECT_EQ(flips(want, want, 0), 0U);
+  EXPECT_EQ(difference(floats({0, 2}, {}), floats({0, 2}, {})), 0);
 }
 
 TEST(Comparison, IsRelativeToOnePlusTheGoldenAnswer) {
   const Tensor want = floats({1, 2}, {-3, -8});
 
-  const Difference difference = compare(floats({1, 2}, {-3, -9}), want, 1);
-
-  EXPECT_DOUBLE_EQ(difference.largest, 1.0 / 9.0);
-  EXPECT_EQ(difference.flips, 0U);
+  EXPECT_DOUBLE_EQ(difference(floats({1, 2}, {-3, -9}), want), 1.0 / 9.0);
 }
 
 TEST(Comparison, NanNeverPasses) {
   const float nan = std::numeric_limits<float>::quiet_NaN();
   const Tensor want = floats({2, 2}, {-1, -2, -3, -4});
 
-  EXPECT_TRUE(std::isnan(compare(floats({2, 2}, {nan, -2, -3, -9}), want, 1).largest));
-  EXPECT_TRUE(std::isnan(compare(want, floats({2, 2}, {-1, -2, -3, nan}), 1).largest));
-  EXPECT_TRUE(std::isnan(compare(floats({1, 2}, {-1, -2}), want, 1).largest));
+  EXPECT_TRUE(std::isnan(difference(floats({2, 2}, {nan, -2, -3, -9}), want)));
+  EXPECT_TRUE(std::isnan(difference(want, floats({2, 2}, {-1, -2, -3, nan}))));
+  EXPECT_TRUE(std::isnan(difference(floats({1}, {nan}), floats({1}, {nan}))));
+  EXPECT_TRUE(std::isnan(difference(floats({1}, {INFINITY}), floats({1}, {-INFINITY}))));
+  EXPECT_TRUE(std::isnan(difference(floats({1, 2}, {-1, -2}), want)));
+  EXPECT_TRUE(std::isnan(difference({"int32", {1}, Bytes(4)}, floats({1}, {0}))));
+}
+
+TEST(Comparison, KnowsEveryDtype) {
+  const Tensor halves{"float16", {3}, {0x00, 0x3c, 0x01, 0x00, 0xff, 0xfb}};
+
+  EXPECT_EQ(widened(halves), (std::vector<double>{1, std::ldexp(1.0, -24), -65504}));
+  EXPECT_EQ(difference({"bool", {2}, {1, 0}}, {"bool", {2}, {1, 1}}), 0.5);
+  for (const DType& dtype : kDTypes) {
+    Bytes data;
+    const bool is_bool = std::string(dtype.word) == "bool";
+    EXPECT_EQ(append_element(data, dtype.word, std::int64_t{1}), !is_bool) << dtype.word;
+    if (is_bool) data = {1};
+    EXPECT_EQ(widened({dtype.word, {1}, data}), (std::vector<double>{1})) << dtype.word;
+  }
 }
 
 TEST(Comparison, AFlipCountsWhereTheMarginIsClear) {
-  const Tensor want = floats({2, 2}, {-1.0F, -1.001F, -1.0F, -2.0F});
-  const Tensor got = floats({2, 2}, {-1.001F, -1.0F, -2.0F, -1.0F});
+  const Tensor want = floats({1, 2, 2}, {-1.0F, -1.001F, -1.0F, -2.0F});
+  const Tensor got = floats({1, 2, 2}, {-1.001F, -1.0F, -2.0F, -1.0F});
 
-  EXPECT_EQ(compare(got, want, 0.01).flips, 1U);
-  EXPECT_EQ(compare(got, want, 0.0001).flips, 2U);
+  EXPECT_EQ(flips(got, want, 0.01), 1U);
+  EXPECT_EQ(flips(got, want, 0.0001), 2U);
+}
+
+TEST(Values, HalvesAreRoundedToTheNearestAndTiesToEven) {
+  const auto bits = [](double value) {
+    Bytes data;
+    return append_element(data, "float16", value) ? data[0] | data[1] << 8 : -1;
+  };
+
+  EXPECT_EQ(bits(1), 0x3c00);
+  EXPECT_EQ(bits(-0.0), 0x8000);
+  EXPECT_EQ(bits(1 + std::ldexp(1, -11)), 0x3c00);
+  EXPECT_EQ(bits(1 + std::ldexp(3, -11)), 0x3c02);
+  EXPECT_EQ(bits(2 - std::ldexp(1, -12)), 0x4000);
+  EXPECT_EQ(bits(std::ldexp(1, -24)), 0x0001);
+  EXPECT_EQ(bits(std::ldexp(1, -25)), 0x0000);
+  EXPECT_EQ(bits(std::ldexp(1, -14)), 0x0400);
+  EXPECT_EQ(bits(65519), 0x7bff);
+  EXPECT_EQ(bits(65520), -1);
+  EXPECT_EQ(bits(-INFINITY), 0xfc00);
+  EXPECT_EQ(bits(NAN), 0x7e00);
+}
+
+TEST(Values, WhatADtypeCannotHoldIsRefused) {
+  Bytes data;
+
+  EXPECT_FALSE(append_element(data, "uint8", std::int64_t{256}));
+  EXPECT_FALSE(append_element(data, "uint8", std::int64_t{-1}));
+  EXPECT_FALSE(append_element(data, "int64", 0.5));
+  EXPECT_FALSE(append_element(data, "float32", 1e39));
+  EXPECT_TRUE(data.empty());
+}
+
+TEST(Wording, TheMeaningOfTheFirstOutputMakesThePercentage) {
+  Contract contract = Contract::parse(kContract);
+  const auto said = [&contract](const std::string& meaning, const Tensor& answer) {
+    contract.outputs[0].meaning = meaning;
+    return line(contract, "a.png", {answer});
+  };
+
+  EXPECT_EQ(said("probabilities", floats({2}, {0.25F, 0.75F})), "Image is a yes (75.0 %)  a.png");
+  EXPECT_EQ(said("log-probabilities", floats({2}, {-0.1F, -9})), "Image is a no (90.5 %)  a.png");
+  EXPECT_EQ(said("logits", floats({2}, {1000, 1000})), "Image is a no (50.0 %)  a.png");
+  EXPECT_EQ(said("scores", floats({2}, {1, 2})), "Image is a yes  a.png");
+  EXPECT_THROW((void)said("scores", floats({3}, {1, 2, 3})), ContractError);
+}
+
+TEST(Wording, WithoutLabelsFewNumbersAreShownAndOfManyTheShape) {
+  Contract contract = Contract::parse(kTokens);
+
+  EXPECT_EQ(line(contract, "a.png", {{"bool", {2}, {1, 0}}, floats({}, {0.1F})}),
+            "tags [true, false], score 0.1  a.png");
+  EXPECT_EQ(line(contract, "a.png", {{"bool", {2, 8}, Bytes(16)}, {"int8", {1}, {0xff}}}),
+            "tags bool(2, 8), score [-1]  a.png");
+}
+
+TEST(Wording, JsonRoundTripsAndNamesAreEscaped) {
+  const Contract contract = Contract::parse(kContract);
+
+  EXPECT_EQ(json_line(contract, "a \"b\"\xc3\xa4\xff", {floats({2}, {-81.25F, -0.1F})}),
+            "{\"path\": \"a \\\"b\\\"\\u00e4\\udcff\", \"label\": \"yes\", "
+            "\"log_probs\": [-81.25, -0.10000000149011612]}");
+  EXPECT_EQ(json_outputs(contract, {floats({2, 2}, {2, NAN, INFINITY, -INFINITY})}),
+            "{\"log_probs\": [[2.0, NaN], [Infinity, -Infinity]]}");
+  EXPECT_EQ(json_outputs(contract, {{"bool", {0, 2}, {}}}), "{\"log_probs\": []}");
+  EXPECT_EQ(json_outputs(contract, {{"uint8", {}, {200}}}), "{\"log_probs\": 200}");
+}
+
+TEST(Ahead, WhatIsSaidComesInOrderWhoeverIsFirst) {
+  constexpr std::size_t kPieces = 200;
+  std::size_t taken = 0;
+  std::string out;
+  std::atomic<int> inside{0};
+  Tasks tasks;
+  tasks.take = [&](Piece& piece) {
+    piece = {{std::to_string(taken), true}};
+    return taken++ < kPieces;
+  };
+  tasks.answer = [&](const Piece& piece, const std::function<void(Said)>& say) {
+    std::this_thread::sleep_for(std::chrono::microseconds(std::stoul(piece[0].path) * 7919 % 300));
+    say({piece[0].path + "a ", ""});
+    say({piece[0].path + "b ", ""});
+  };
+  tasks.deliver = [&](const Said& said) {
+    EXPECT_EQ(++inside, 1);
+    out += said.out;
+    --inside;
+  };
+  std::string want;
+  for (std::size_t i = 0; i < kPieces; ++i) {
+    want += std::to_string(i) + "a " + std::to_string(i) + "b ";
+  }
+
+  in_order(8, tasks);
+
+  EXPECT_EQ(out, want);
+}
+
+TEST(Ahead, NoMoreThanTwoPiecesAThreadAreUnderWay) {
+  std::size_t taken = 0;
+  std::size_t delivered = 0;
+  std::size_t most = 0;
+  Tasks tasks;
+  tasks.take = [&](Piece& piece) {
+    piece = {{"", true}};
+    most = std::max(most, ++taken - delivered);
+    return taken <= 100;
+  };
+  tasks.answer = [](const Piece&, const std::function<void(Said)>& say) {
+    say({std::string(3 << 20, 'x'), ""});
+  };
+  tasks.deliver = [&](const Said&) {
+    ++delivered;
+    std::this_thread::sleep_for(std::chrono::microseconds(100));
+  };
+
+  in_order(3, tasks);
+
+  EXPECT_EQ(delivered, 100U);
+  EXPECT_LE(most, 7U);  // the last one is the look for more
+}
+
+TEST(Ahead, AFailureComesInItsPlaceAndNothingAfterIt) {
+  for (const std::string where : {"take", "answer", "deliver"}) {
+    std::size_t taken = 0;
+    std::string out;
+    Tasks tasks;
+    tasks.take = [&](Piece& piece) {
+      piece = {{std::to_string(taken), true}};
+      if (where == "take" && taken == 20) throw RunnerError("20 failed");
+      return taken++ < 100;
+    };
+    tasks.answer = [&](const Piece& piece, const std::function<void(Said)>& say) {
+      const std::string& name = piece[0].path;
+      if (where == "answer" && name == "20") throw RunnerError("20 failed");
+      if (name == "19") std::this_thread::sleep_for(std::chrono::milliseconds(5));
+      say({name + " ", ""});
+    };
+    tasks.deliver = [&](const Said& said) {
+      if (where == "deliver" && said.out == "20 ") throw RunnerError("20 failed");
+      out += said.out;
+    };
+    std::string want;
+    for (int i = 0; i < 20; ++i) want += std::to_string(i) + " ";
+
+    EXPECT_EQ(message<RunnerError>([&] { in_order(4, tasks); }), "20 failed") << where;
+    EXPECT_EQ(out, want) << where;
+  }
+}
+
+TEST(Ahead, OneThreadIsTheCaller) {
+  bool more = true;
+  std::thread::id answered;
+  Tasks tasks;
+  tasks.take = [&](Piece&) { return std::exchange(more, false); };
+  tasks.answer = [&](const Piece&, const auto&) { answered = std::this_thread::get_id(); };
+  tasks.deliver = [](const Said&) {};
+
+  in_order(1, tasks);
+
+  EXPECT_EQ(answered, std::this_thread::get_id());
 }
 
 TEST_F(Files, AFailedWriteLeavesNothing) {
@@ -354,12 +611,19 @@ TEST_F(Patterns, AnExistingPathIsLiteral) {
   EXPECT_TRUE(expand((path_ / "[x].png").string()).empty());
 }
 
-TEST(Json, NumbersRoundTripAndNamesAreEscaped) {
-  const std::string line = json_answer("a \"b\"\xc3\xa4\xff", "7", {-0.1F, -81.25F});
+TEST_F(Patterns, ComeOneAfterTheOtherAndOneInVainIsTold) {
+  const std::string a = file("a.png").string();
+  Names names({(path_ / "x*").string(), a, (path_ / "*.png").string()});
 
-  EXPECT_EQ(line,
-            "{\"path\": \"a \\\"b\\\"\\u00e4\\udcff\", \"label\": \"7\", "
-            "\"log_probs\": [-0.10000000149011612, -81.25]}");
+  EXPECT_TRUE(names.hold(3));
+  EXPECT_FALSE(names.hold(4));
+  const std::optional<Named> vain = names.next();
+  ASSERT_TRUE(vain);
+  EXPECT_EQ(vain->path, (path_ / "x*").string());
+  EXPECT_FALSE(vain->found);
+  EXPECT_EQ(names.next().value_or(Named{}).path, a);
+  EXPECT_TRUE(names.next().value_or(Named{}).found);
+  EXPECT_FALSE(names.next());
 }
 
 TEST_F(CommandLine, UsageErrorsExitWith2) {
@@ -372,6 +636,8 @@ TEST_F(CommandLine, UsageErrorsExitWith2) {
   EXPECT_EQ(run({"--tensors", "a"}), 2);
   EXPECT_EQ(run({"--selftest", "--out", "a"}), 2);
   EXPECT_EQ(run({"--selftest", "--json"}), 2);
+  EXPECT_EQ(run({"--tensors", "a", "--out", "b", "--json"}), 2);
+  EXPECT_EQ(run({"--selftest", "--device", "tpu"}), 2);
 }
 
 TEST_F(CommandLine, AMissingOrForeignModelExitsWith6) {

@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <cstring>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <set>
+#include <optional>
 
 #include "errors.h"
+#include "values.h"
 
 namespace fs = std::filesystem;
 
@@ -16,7 +16,7 @@ namespace {
 
 constexpr char kRuntime[] = "libtorch";  // by which golden vectors know our limit
 
-using Cases = std::map<std::string, std::vector<Tensor>>;
+using Cases = std::map<std::string, Given>;  // by what stands before the names: "" or "CASE."
 
 SafeTensors read_tensors(const fs::path& path) {
   const std::string what = "cannot read " + path.string() + " as safetensors: ";
@@ -29,28 +29,42 @@ SafeTensors read_tensors(const fs::path& path) {
   }
 }
 
-/// Returns the tensors of one side of a contract by case, "" or "CASE."; all must be whole.
+/// Returns what stands before the longest of the names that `key` ends in; nothing if in none.
+std::optional<std::string> case_of(const std::string& key, const std::vector<TensorSpec>& side) {
+  std::optional<std::string> found;
+  for (const TensorSpec& spec : side) {
+    if (key.size() < spec.name.size()) continue;
+    const std::string stem = key.substr(0, key.size() - spec.name.size());
+    const bool ends = key.compare(stem.size(), std::string::npos, spec.name) == 0;
+    if (!ends || !(stem.empty() || stem.back() == '.')) continue;
+    if (!found || stem.size() < found->size()) found = stem;
+  }
+  return found;
+}
+
+/// Returns the tensors of one side of a contract by case.
+/// @throws ContractError if there is no case, or one lacks a tensor that is not optional.
 Cases cases_of(const Tensors& tensors, const std::vector<TensorSpec>& side) {
-  const std::string& first = side.front().name;
   Cases cases;
-  std::string found;
+  std::string keys;
   for (const auto& [key, tensor] : tensors) {
-    found += (found.empty() ? "" : ", ") + key;
-    const std::size_t stem = key.size() - std::min(key.size(), first.size());
-    if (key.compare(stem, std::string::npos, first) != 0) continue;
-    if (stem > 0 && key[stem - 1] != '.') continue;
-    std::vector<Tensor>& members = cases[key.substr(0, stem)];
-    for (const TensorSpec& spec : side) {
-      const auto member = tensors.find(key.substr(0, stem) + spec.name);
-      if (member == tensors.end()) {
-        throw ContractError("tensor " + key.substr(0, stem) + spec.name + " is missing");
-      }
-      members.push_back(member->second);
-    }
+    keys += (keys.empty() ? "" : ", ") + key;
+    const std::optional<std::string> name = case_of(key, side);
+    if (name) cases[*name].resize(side.size());
   }
   if (cases.empty()) {
-    throw ContractError("tensor " + first + " is missing; found " +
-                        (found.empty() ? "none" : found));
+    throw ContractError("tensor " + side.front().name + " is missing; found " +
+                        (keys.empty() ? "none" : keys));
+  }
+  for (auto& [name, members] : cases) {
+    for (std::size_t i = 0; i < side.size(); ++i) {
+      const auto member = tensors.find(name + side[i].name);
+      if (member != tensors.end()) {
+        members[i] = member->second;
+      } else if (!side[i].optional) {
+        throw ContractError("tensor " + name + side[i].name + " is missing");
+      }
+    }
   }
   return cases;
 }
@@ -64,26 +78,6 @@ double limit_of(const SafeTensors& golden) {
   return stated ? value[kRuntime].get<double>() : NAN;
 }
 
-template <typename Number>
-std::vector<double> widened(const Bytes& data) {
-  std::vector<Number> values(data.size() / sizeof(Number));
-  if (!values.empty()) std::memcpy(values.data(), data.data(), data.size());
-  return {values.begin(), values.end()};
-}
-
-/// Returns the elements of a tensor; NaN for each if this program cannot compare its dtype.
-std::vector<double> numbers(const Tensor& tensor) {
-  const std::string& dtype = tensor.dtype;
-  if (dtype == "float32") return widened<float>(tensor.data);
-  if (dtype == "float64") return widened<double>(tensor.data);
-  if (dtype == "int64") return widened<std::int64_t>(tensor.data);
-  if (dtype == "int32") return widened<std::int32_t>(tensor.data);
-  if (dtype == "int16") return widened<std::int16_t>(tensor.data);
-  if (dtype == "int8") return widened<std::int8_t>(tensor.data);
-  if (dtype == "uint8" || dtype == "bool") return widened<std::uint8_t>(tensor.data);
-  return std::vector<double>(tensor.data.size(), NAN);
-}
-
 /// Formats like Python's `{value:.1e}`, which knows no negative NaN.
 std::string scientific(double value) {
   if (std::isnan(value)) return "nan";
@@ -92,33 +86,49 @@ std::string scientific(double value) {
   return text;
 }
 
-}  // namespace
-
-Difference compare(const Tensor& got, const Tensor& want, double limit) {
-  if (got.shape != want.shape || got.dtype != want.dtype) return {NAN, 0};
-  const std::vector<double> ours = numbers(got);
-  const std::vector<double> theirs = numbers(want);
-  Difference difference;
-  for (std::size_t i = 0; i < ours.size(); ++i) {
-    const double off = std::abs(ours[i] - theirs[i]) / (1 + std::abs(theirs[i]));
-    if (std::isnan(off) || off > difference.largest) difference.largest = off;
-    if (std::isnan(off)) return difference;
+const std::string& first_required(const Contract& contract) {
+  for (const TensorSpec& spec : contract.inputs) {
+    if (!spec.optional) return spec.name;
   }
-  const auto classes = want.shape.empty() ? 1 : static_cast<std::ptrdiff_t>(want.shape.back());
-  for (auto row = theirs.begin(), mine = ours.begin(); row != theirs.end();
-       row += classes, mine += classes) {
-    const auto best = std::max_element(row, row + classes);
-    double margin = INFINITY;
-    for (auto other = row; other != row + classes; ++other) {
-      if (other != best) margin = std::min(margin, *best - *other);
-    }
-    const bool same = std::max_element(mine, mine + classes) - mine == best - row;
-    if (!same && margin > limit) ++difference.flips;
-  }
-  return difference;
+  return contract.inputs.front().name;
 }
 
-void answer_tensors(ScriptModel& model, const fs::path& source, const fs::path& target) {
+}  // namespace
+
+double difference(const Tensor& got, const Tensor& want) {
+  if (got.shape != want.shape || got.dtype != want.dtype) return NAN;
+  const std::vector<double> ours = widened(got);
+  const std::vector<double> theirs = widened(want);
+  double largest = 0;
+  for (std::size_t i = 0; i < ours.size(); ++i) {
+    if (ours[i] == theirs[i]) continue;
+    const double off = std::abs(ours[i] - theirs[i]) / (1 + std::abs(theirs[i]));
+    if (std::isnan(off)) return off;
+    largest = std::max(largest, off);
+  }
+  return largest;
+}
+
+std::size_t flips(const Tensor& got, const Tensor& want, double limit) {
+  if (got.shape != want.shape || want.shape.empty() || want.shape.back() < 2) return 0;
+  const std::vector<double> ours = widened(got);
+  const std::vector<double> theirs = widened(want);
+  const auto labels = static_cast<std::ptrdiff_t>(want.shape.back());
+  std::size_t count = 0;
+  for (auto row = theirs.begin(), mine = ours.begin(); row != theirs.end();
+       row += labels, mine += labels) {
+    const auto best = std::max_element(row, row + labels);
+    double margin = INFINITY;
+    for (auto other = row; other != row + labels; ++other) {
+      if (other != best) margin = std::min(margin, *best - *other);
+    }
+    const bool same = std::max_element(mine, mine + labels) - mine == best - row;
+    if (!same && margin > limit) ++count;
+  }
+  return count;
+}
+
+void answer_tensors(const ScriptModel& model, const fs::path& source, const fs::path& target) {
   std::error_code ignored;
   if (target.empty() || fs::is_directory(target, ignored)) {  // "" is the current folder
     const std::string name = target.empty() ? "." : target.string();
@@ -140,7 +150,7 @@ void answer_tensors(ScriptModel& model, const fs::path& source, const fs::path& 
   }
 }
 
-std::string selftest(ScriptModel& model, const fs::path& golden) {
+std::string selftest(const ScriptModel& model, const fs::path& golden) {
   const SafeTensors file = read_tensors(golden);
   const double limit = limit_of(file);
   if (std::isnan(limit)) {
@@ -149,27 +159,27 @@ std::string selftest(ScriptModel& model, const fs::path& golden) {
   const Cases wanted = cases_of(file.tensors, model.contract().outputs);
   const Cases inputs = cases_of(file.tensors, model.contract().inputs);
   double worst = 0;
-  std::string where;
-  std::size_t flips = 0;
+  std::string where = wanted.begin()->first;
+  std::size_t flipped = 0;
   for (const auto& [name, want] : wanted) {
     if (inputs.count(name) == 0) {
-      throw ContractError("tensor " + name + model.contract().inputs[0].name + " is missing");
+      throw ContractError("tensor " + name + first_required(model.contract()) + " is missing");
     }
     const std::vector<Tensor> got = model.run(inputs.at(name));
-    for (std::size_t i = 0; i < want.size(); ++i) {
-      const Difference difference = compare(got[i], want[i], limit);
-      if (i == 0) flips += difference.flips;  // the labels are those of the first output
-      if (std::isnan(worst)) continue;        // nothing is worse
-      if (where.empty() || !(difference.largest <= worst)) {
-        worst = difference.largest;
-        where = name.substr(0, name.find_last_not_of('.') + 1);
-      }
+    for (std::size_t i = 0; i < want.size() && !std::isnan(worst); ++i) {
+      const double off = difference(got[i], *want[i]);
+      if (off <= worst) continue;
+      worst = off;  // nothing is worse than NaN
+      where = name;
     }
+    if (!model.contract().labels.empty()) flipped += flips(got[0], *want[0], limit);
+    if (std::isnan(worst)) break;
   }
-  const std::string vectors = std::to_string(wanted.size()) + " vectors, worst " +
-                              scientific(worst) + " at " + where + ", limit " + scientific(limit);
-  if (flips > 0 || !(worst <= limit)) {
-    throw ParityError("selftest failed: " + vectors + ", " + std::to_string(flips) +
+  const std::string vectors =
+      std::to_string(wanted.size()) + " vectors, worst " + scientific(worst) + " at " +
+      where.substr(0, where.find_last_not_of('.') + 1) + ", limit " + scientific(limit);
+  if (flipped > 0 || !(worst <= limit)) {
+    throw ParityError("selftest failed: " + vectors + ", " + std::to_string(flipped) +
                       " labels flipped");
   }
   return "selftest passed: " + vectors;

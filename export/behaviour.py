@@ -1,4 +1,4 @@
-"""A network can be exported if its answer depends on its inputs alone, and if it leaves them alone."""
+"""A network can be exported if its answer depends on its inputs alone, and it leaves them alone."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -79,9 +79,7 @@ def require_numbers(want: Mapping[str, Answers]) -> None:
                 )
 
 
-def changed_inputs(
-    module: nn.Module, contract: Contract, case: Mapping[str, Any]
-) -> list[str]:
+def changed_inputs(module: nn.Module, contract: Contract, case: Mapping[str, Any]) -> list[str]:
     """Return the names of the inputs that the network changes in place when it answers `case`."""
     names = [given.name for given in contract.inputs]
     given = tensors(case, names)
@@ -97,17 +95,13 @@ def changed_inputs(
     ]
 
 
-def changed_buffers(
-    module: nn.Module, contract: Contract, case: Mapping[str, Any]
-) -> list[str]:
-    """Return the names of the buffers that the network changes when it answers; they stay changed."""
+def changed_buffers(module: nn.Module, contract: Contract, case: Mapping[str, Any]) -> list[str]:
+    """Return the names of the buffers that the network changes as it answers; they stay changed."""
     before = _copied(module)
     _answer(module, contract, case)
     after = dict(module.named_buffers())
     return [
-        name
-        for name, value in before.items()
-        if name not in after or not _same(after[name], value)
+        name for name, value in before.items() if name not in after or not _same(after[name], value)
     ]
 
 
@@ -150,9 +144,7 @@ def _answer(module: nn.Module, contract: Contract, case: Mapping[str, Any]) -> l
         return [one.clone() for one in call(module, names, tensors(case, names))]
 
 
-def _apart(
-    contract: Contract, one: list[Tensor], other: list[Tensor], limit: float
-) -> str:
+def _apart(contract: Contract, one: list[Tensor], other: list[Tensor], limit: float) -> str:
     """Return which output differs by how much, "" if none does."""
     for spec, left, right in zip(contract.outputs, one, other, strict=True):
         if left.shape != right.shape:

@@ -1,16 +1,19 @@
 """The same network gives the same bytes: nothing of the machine, folder or process is kept."""
 
+import io
 import pickletools
 import re
+import shutil
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 import onnx
 
 TOP = "model"  # the folder inside every archive; torch would take the file's own name
 CONTRACT = "contract.json"  # the extra file that carries the contract
 _ALIGNMENT = 64  # of each record's data, as torch's own writer does for mapping files
+_PIECE = 2**20  # bytes that are read at once
 _MACHINE = re.compile(r"\.debug_pkl$|(^|/)\.data/serialization_id$")
 _MANGLE = re.compile(r"(___torch_mangle_)\d+")
 
@@ -19,8 +22,8 @@ def archive(source: BinaryIO, target: BinaryIO, extra: Mapping[str, bytes] | Non
     """Write the torch archive in `source` (.pth or .pt) as it would be on every machine.
 
     Dropped are source lines and paths (`*.debug_pkl`) and `serialization_id`; class
-    names lose the number of the process; times, order and padding are fixed. One record is
-    in memory at a time.
+    names lose the number of the process; times, order and padding are fixed. Weights pass
+    through in pieces, whatever the size of a tensor.
 
     Args:
         source: What torch wrote.
@@ -32,30 +35,38 @@ def archive(source: BinaryIO, target: BinaryIO, extra: Mapping[str, bytes] | Non
         zipfile.ZipFile(source) as old,
         zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as new,
     ):
-        for stored in old.namelist():
-            name = stored.split("/", 1)[1]
-            if not _MACHINE.search(name):
-                _add(new, rename(name), _renamed(name, old.read(stored), rename))
+        for stored in old.infolist():
+            name = stored.filename.split("/", 1)[1]
+            if _MACHINE.search(name):
+                continue
+            if name.endswith(".pkl") or name.startswith("code/"):
+                content = _renamed(name, old.read(stored), rename)
+                _add(new, rename(name), io.BytesIO(content), len(content))
+            else:
+                with old.open(stored) as record:
+                    _add(new, rename(name), record, stored.file_size)
         for name, content in (extra or {}).items():
-            _add(new, f"extra/{name}", content)
+            _add(new, f"extra/{name}", io.BytesIO(content), len(content))
 
 
 def _renamed(name: str, content: bytes, rename: Callable[[str], str]) -> bytes:
     if name.endswith(".pkl"):
         return b"".join(_renamed_pickle(content, rename))
-    return rename(content.decode()).encode() if name.startswith("code/") else content
+    return rename(content.decode()).encode()
 
 
-def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
-    """Add a record whose data begins at an aligned place."""
+def _add(archive: zipfile.ZipFile, name: str, content: IO[bytes], size: int) -> None:
+    """Add a record of `size` bytes whose data begins at an aligned place."""
     info = zipfile.ZipInfo(f"{TOP}/{name}")
     info.create_system = 3
+    info.file_size = size
     header = 30 + len(info.filename.encode())
-    if len(content) * 1.05 > zipfile.ZIP64_LIMIT:
+    if size * 1.05 > zipfile.ZIP64_LIMIT:
         header += 20  # zipfile states such a size in a field of its own
     assert archive.fp is not None
     info.extra = _padding(archive.fp.tell() + header)
-    archive.writestr(info, content)
+    with archive.open(info, "w") as record:
+        shutil.copyfileobj(content, record, _PIECE)
 
 
 def graph(model: onnx.ModelProto, contract: bytes) -> bytes:

@@ -8,18 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
-import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from torchcrate.errors import CrateError, ExportError, ParityError
 from torchcrate.export import decisions, to_torchscript
+from torchcrate.export.asking import Ask, asking
 from torchcrate.export.findings import Format, Trial
 from torchcrate.export.to_onnx import to_onnx
 from torchcrate.export.words import frozen_words, reason_of
 from torchcrate.model.contract import Contract
-from torchcrate.model.eager import Answers, tensors
+from torchcrate.model.eager import Answers
 from torchcrate.model.spec import Cases
 from torchcrate.model.tolerance import difference, spread
 
@@ -98,16 +97,8 @@ def _torchscript(asked: Asked, way: to_torchscript.Way, path: Path) -> Trial:
     if way == "trace":
         _require_undecided(asked, frozen)
     to_torchscript.save(made, asked.contract, path)
-    with to_torchscript.quiet():
-        module = torch.jit.load(str(path), "cpu")
-    names = [given.name for given in asked.contract.inputs]
-
-    def ask(inputs: Mapping[str, Any]) -> Sequence[NDArray[Any]]:
-        with torch.inference_mode():
-            answer = module(*tensors(inputs, names))
-        return [one.numpy() for one in (answer if isinstance(answer, tuple) else (answer,))]
-
-    return _held(way, asked, ask, asked.limits["torchscript"], frozen_words(frozen))
+    with asking("torchscript", asked.contract, path) as ask:
+        return _held(way, asked, ask, asked.limits["torchscript"], frozen_words(frozen))
 
 
 def _require_undecided(asked: Asked, frozen: Sequence[to_torchscript.Frozen]) -> None:
@@ -131,19 +122,14 @@ def _require_undecided(asked: Asked, frozen: Sequence[to_torchscript.Frozen]) ->
 
 def _onnx(asked: Asked, path: Path) -> Trial:
     to_onnx(asked.module, asked.contract, path, asked.example)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # what it says of a graph that it refuses is in the error
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    names = [answer.name for answer in asked.contract.outputs]
-    return _held(
-        "onnx", asked, lambda inputs: session.run(names, dict(inputs)), asked.limits["onnx"], ""
-    )
+    with asking("onnx", asked.contract, path) as ask:
+        return _held("onnx", asked, ask, asked.limits["onnx"], "")
 
 
 def _held(
     way: str,
     asked: Asked,
-    ask: Callable[[Mapping[str, Any]], Sequence[NDArray[Any]]],
+    ask: Ask,
     limit: float,
     cause: str,
 ) -> Trial:

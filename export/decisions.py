@@ -46,7 +46,7 @@ Place = tuple[str, int]
 
 
 def by_value(module: nn.Module, contract: Contract, example: Mapping[str, Tensor]) -> set[Place]:
-    """Return where `module` makes a plain number of what its inputs hold, as it answers `example`."""
+    """Return where `module` makes plain numbers of what its inputs hold, answering `example`."""
     names = [given.name for given in contract.inputs]
     given = [example[name].clone() if name in example else None for name in names]
     with torch.no_grad(), _Watch(given) as watch:
@@ -113,12 +113,6 @@ def by_value_words(places: Iterable[Place]) -> str:
     )
 
 
-def decided(exported: torch.export.ExportedProgram, contract: Contract) -> int:
-    """Return how many decisions are written down."""
-    sizes = _sizes(exported, contract)
-    return len(sizes[0][1].node.shape_env.guards) if sizes else 0
-
-
 def require_undecided(
     exported: torch.export.ExportedProgram, contract: Contract, since: int = 0
 ) -> None:
@@ -130,7 +124,8 @@ def require_undecided(
     Args:
         exported: The graph.
         contract: Whose free axes must be free.
-        since: How many decisions are known to be right.
+        since: How many decisions were there before it was taken apart for ONNX; a size that is
+            baked in after that is found by asking.
 
     Raises:
         ExportError: Naming the lines.
@@ -138,24 +133,29 @@ def require_undecided(
     sizes = _sizes(exported, contract)
     if not sizes:
         return
-    env = sizes[0][1].node.shape_env
     names = {size.node._expr: sympy.Symbol(axis, integer=True) for axis, size in sizes}
-    baked = {axis: str(size.node.expr) for axis, size in sizes if size.node.expr.is_number}
     ranges = {sympy.Symbol(axis, integer=True): _range(contract, axis) for axis, _ in sizes}
-    for guard in env.guards[since:]:
+    baked = {axis: str(size.node.expr) for axis, size in sizes if size.node.expr.is_number}
+    for guard in sizes[0][1].node.shape_env.guards[since:]:
         place = guard.sloc.framework_loc
         decision = guard.expr.subs(names)
         own = place is not None and _decides(place.filename)
         at = f" at {short(place.filename)}:{place.lineno}" if own else ""
-        if baked and _fixes(decision, baked):
+        if baked and not since and _fixes(decision, baked):
             raise ExportError(_baked_words(baked, at))
         if own and not _surely(decision, ranges):
             raise ExportError(
                 f"it decides by a size{at}, and {decision} does not hold for all sizes of the "
                 "contract: bound them in `sizes`, or fix them"
             )
-    if baked:
+    if baked and not since:
         raise ExportError(_baked_words(baked, ""))
+
+
+def decided(exported: torch.export.ExportedProgram, contract: Contract) -> int:
+    """Return how many decisions by sizes are written down."""
+    sizes = _sizes(exported, contract)
+    return len(sizes[0][1].node.shape_env.guards) if sizes else 0
 
 
 def _baked_words(baked: Mapping[str, str], at: str) -> str:
@@ -178,9 +178,7 @@ def _sizes(exported: torch.export.ExportedProgram, contract: Contract) -> list[t
     values = {node.name: node.meta.get("val") for node in exported.graph.nodes}
     return [
         (axis, size)
-        for given, name in zip(
-            contract.inputs, exported.graph_signature.user_inputs, strict=True
-        )
+        for given, name in zip(contract.inputs, exported.graph_signature.user_inputs, strict=True)
         for axis, size in zip(given.axes, values[name].shape, strict=True)
         if isinstance(axis, str) and isinstance(size, torch.SymInt)
     ]

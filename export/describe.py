@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -22,20 +23,26 @@ def completed(module: nn.Module, contract: Contract) -> Contract:
     input's axis that has the same size in all of them, or else OUTPUT_PLACE.
 
     Raises:
-        ExportError: If the network fails, answers with something that is no tensor, or with
-            other tensors from call to call.
+        ExportError: If the network fails, or answers with something that is no tensor, or with
+            other tensors or axes from one call to the next.
         ContractError: If an answer has a dtype that cannot cross the border.
     """
     if contract.outputs:
         return contract
-    cases = _unlike(contract)
-    sizes = [_named(contract, case) for case in cases]
-    asked = [_answer(module, contract, case) for case in cases]
-    for case, given in zip(cases[1:], asked[1:], strict=True):
-        _require_alike(asked[0], given, cases[0], case)
-    outputs = []
+    sizes, asked = list[dict[str, int]](), list[list[tuple[str, Tensor]]]()
+    for number, case in enumerate(_unlike(contract)):
+        try:
+            asked.append(_answer(module, contract, case))
+        except ExportError:
+            if number < 2:  # of more there need not be an answer
+                raise
+            continue
+        sizes.append(_named(contract, case))
+        _require_alike(asked[0], asked[-1])
+    outputs: list[TensorSpec] = []
     for number, (path, first) in enumerate(asked[0]):
-        name = _name(path, number, len(asked[0]), {given.name for given in contract.inputs})
+        taken = {each.name for each in (*contract.inputs, *outputs)}
+        name = _name(path, number, len(asked[0]), taken)
         dtype = str(first.dtype).removeprefix("torch.")
         if dtype not in DTYPES:
             raise ContractError(
@@ -78,9 +85,13 @@ def _name(path: str, number: int, count: int, taken: set[str]) -> str:
     """Return a name for an output: the key or field that holds it, else its number."""
     words = [word for word in path.replace("']", "").replace("['", ".").split(".") if word]
     last = words[-1] if words else ""
-    if last.isidentifier() and last not in taken:
-        return "_".join(word for word in words if word.isidentifier())
-    return "output" if count == 1 else f"output_{number}"
+    named = "_".join(word for word in words if word.isidentifier())
+    if last.isidentifier() and named not in taken:
+        return named
+    name = "output" if count == 1 else f"output_{number}"
+    while name in taken:
+        name += "_"
+    return name
 
 
 def _unlike(contract: Contract) -> list[dict[str, Any]]:
@@ -95,29 +106,21 @@ def _unlike(contract: Contract) -> list[dict[str, Any]]:
     return [example(contract), *chosen.values()]
 
 
-def _require_alike(
-    one: list[tuple[str, Tensor]],
-    other: list[tuple[str, Tensor]],
-    first: Mapping[str, Any],
-    second: Mapping[str, Any],
-) -> None:
+def _require_alike(one: list[tuple[str, Tensor]], other: list[tuple[str, Tensor]]) -> None:
     """Refuse a network that answers two inputs with tensors of another number or kind.
 
     Raises:
         ExportError: Saying which.
     """
-    kinds = [[(path, str(t.dtype), t.ndim) for path, t in each] for each in (one, other)]
-    if kinds[0] == kinds[1]:
-        return
-    words = [
-        f"{len(each)} answers" if len(one) != len(other) else
-        ", ".join(f"answer{path} {dtype} of {rank} axes" for path, dtype, rank in each)
-        for each in kinds
+    kinds = [
+        [f"answer{path} of {each.dim()} axes" for path, each in found] for found in (one, other)
     ]
-    raise ExportError(
-        f"the network gives {words[0]} on {_shapes(first)} and {words[1]} on {_shapes(second)}: "
-        "let it give the same number and kinds of tensors, stacked or padded"
-    )
+    for once, again in zip_longest(*kinds, fillvalue="nothing"):
+        if once != again:
+            raise ExportError(
+                f"the network returns {once} to one input and {again} to another: "
+                "return the same tensors with the same axes to all"
+            )
 
 
 def _named(contract: Contract, case: Mapping[str, Any]) -> dict[str, int]:

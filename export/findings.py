@@ -33,9 +33,8 @@ class Trial:
         """Return the trial on one line."""
         if self.holds:
             weak = f"; {self.reason}" if self.reason else ""
-            return (
-                f"{self.way} holds: {self.cases} inputs, largest difference {self.largest:.1e}{weak}"
-            )
+            asked = f"{self.cases} inputs, largest difference {self.largest:.1e}"
+            return f"{self.way} holds: {asked}{weak}"
         return f"{self.way} does not hold: {self.reason}"
 
 

@@ -132,7 +132,9 @@ def _parents(name: str) -> Iterator[str]:
 
 
 def _is_own(name: str, file: Path, own: str) -> bool:
-    return (bool(own) and name.partition(".")[0] == own) or not is_installed(str(file))
+    top = name.partition(".")[0]
+    # torchcrate is nobody's own but its own network's, be it installed to be edited in place.
+    return top == own or (top != "torchcrate" and not is_installed(str(file)))
 
 
 def _file(name: str) -> Path | None:

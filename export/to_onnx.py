@@ -3,7 +3,6 @@
 Weights of gigabytes, which no single ONNX file can hold, lie in model.onnx.data beside it.
 """
 
-import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,7 +18,6 @@ from torchcrate.export import canonical, decisions
 from torchcrate.export.to_torchscript import require_eval
 from torchcrate.files import whole, write_whole, writing
 from torchcrate.model.contract import Contract
-from torchcrate.model.targets import is_installed, said, short
 
 OPSET = 20
 LARGEST = 1_800_000_000  # bytes of weights in one file; protobuf ends at 2 GiB
@@ -55,7 +53,6 @@ def to_onnx(
     weights = sum(value.const_value.nbytes for value in _initializers(program.model))
     if weights <= LARGEST:
         model = program.model_proto
-        _state_outputs(model, contract)
         _check(model, contract)
         write_whole(path, canonical.graph(model, contract.dump()))
         return (path,)
@@ -69,44 +66,19 @@ def _exported(
     program = decisions.program(module, contract, example)
     known = decisions.decided(program, contract)
     with decisions.quiet():
-        try:
-            converted = torch.onnx.export(
-                program,
-                input_names=names,
-                output_names=[answer.name for answer in contract.outputs],
-                dynamic_shapes=decisions.free_shapes(contract),
-                opset_version=OPSET,
-                external_data=False,
-                verbose=False,
-            )
-        except torch.onnx.OnnxExporterError as error:
-            raise ExportError(_missing(program, str(error)) or _last_cause(error)) from error
+        converted = torch.onnx.export(
+            program,
+            input_names=names,
+            output_names=[answer.name for answer in contract.outputs],
+            dynamic_shapes=decisions.free_shapes(contract),
+            opset_version=OPSET,
+            external_data=False,
+            verbose=False,
+        )
     assert converted is not None
     # Converting takes operators apart, which may decide by sizes again.
-    decisions.require_undecided(program, contract, known)
+    decisions.require_undecided(program, contract, since=max(known, 1))
     return converted
-
-
-def _missing(program: torch.export.ExportedProgram, text: str) -> str:
-    """Return which operator ONNX lacks and which line of the user's code asks for it, or ""."""
-    found = re.search(r"No ONNX function found for <OpOverload\(op='(\w+)\.(\w+)'", text)
-    if not found:
-        return ""
-    name = f"{found[1]}.{found[2]}"
-    lines: list[tuple[str, str]] = []
-    for node in program.run_decompositions().graph.nodes:
-        if str(node.target).startswith(name):
-            lines = re.findall(r'File "([^"]+)", line (\d+)', node.meta.get("stack_trace", ""))
-            break
-    own = [place for place in lines if not is_installed(place[0])] or lines
-    at = f" at {short(own[-1][0])}:{own[-1][1]}" if own else ""
-    return f"ONNX has no operator for {found[2].strip('_')}{at}: write it with others, or do without ONNX"
-
-
-def _last_cause(error: BaseException) -> str:
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return said(error)
 
 
 def _initializers(model: onnx_ir.Model) -> Iterator[Any]:
@@ -120,7 +92,6 @@ def _with_side_file(model: onnx_ir.Model, contract: Contract, path: Path) -> tup
         raw = Path(scratch) / path.name
         onnx_ir.save(model, raw, external_data=data.name)
         graph = onnx.load(raw, load_external_data=False)
-        _state_outputs(graph, contract)
         _check(graph, contract, checked=raw)
         raw.with_name(data.name).replace(data)
     with whole(path) as file:
@@ -136,10 +107,6 @@ def _check(model: onnx.ModelProto, contract: Contract, checked: Path | None = No
         contract: What its inputs and outputs must be.
         checked: Where it lies with its side file, if it has one.
     """
-    try:
-        onnx.checker.check_model(str(checked) if checked else model, full_check=checked is None)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise ExportError(f"the exported ONNX graph is invalid: {error}") from error
     found = [value.name for value in (*model.graph.input, *model.graph.output)]
     wanted = [spec.name for spec in (*contract.inputs, *contract.outputs)]
     if found != wanted:
@@ -155,21 +122,26 @@ def _check(model: onnx.ModelProto, contract: Contract, checked: Path | None = No
                 f"ONNX has {value.name}{axes} where the contract has {spec.name}{spec.axes}: "
                 "an axis was frozen at the example's size"
             )
+    _state_axes(model, contract)
+    try:
+        onnx.checker.check_model(str(checked) if checked else model, full_check=checked is None)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ExportError(f"the exported ONNX graph is invalid: {error}") from error
 
 
-def _state_outputs(model: onnx.ModelProto, contract: Contract) -> None:
-    """Let the graph say of its outputs what the contract does, where it says something else.
+def _state_axes(model: onnx.ModelProto, contract: Contract) -> None:
+    """Write the contract's axes to the outputs, and forget those of what lies between.
 
-    Of a loop's answers torch writes down the example's sizes, though the loop goes on; whether
-    an axis is really free is asked of the graph. One that is reckoned keeps its formula.
+    torch notes for some operators, LSTM among them, the sizes of the example, though the graph
+    itself takes any. Whether it does is for those to find out who ask it.
     """
-    changed = False
-    for spec, value in zip(contract.outputs, model.graph.output, strict=False):
-        dims = value.type.tensor_type.shape.dim
-        for dim, axis in zip(dims, spec.axes, strict=False):
-            if isinstance(axis, int) and dim.dim_value != axis:
-                dim.dim_value, changed = axis, True
-            elif isinstance(axis, str) and not dim.dim_param:
-                dim.dim_param, changed = axis, True
-    if changed:
-        del model.graph.value_info[:]  # what is said of values inside may be as wrong
+    del model.graph.value_info[:]
+    for spec, value in zip(contract.outputs, model.graph.output, strict=True):
+        shape = value.type.tensor_type.shape
+        shape.Clear()
+        for axis in spec.axes:
+            dim = shape.dim.add()
+            if isinstance(axis, int):
+                dim.dim_value = axis
+            else:
+                dim.dim_param = axis

@@ -16,8 +16,9 @@ from torchcrate.model.targets import resolve
 
 _SCALES = ((1.0, 0.0), (0.3, -0.5), (2.0, 0.8))  # factor and shift of floats, in turn
 _LONG = 8  # entries of an axis along which values can be smooth
-_COUNTS = (2, 1, 5, 7)  # of what lies along a first axis, a batch; 3 is the example's
-_STEPS = (4, 0, 11, 9)  # of any other free axis, past its smallest size; 6 and up the example's
+# How far past its smallest size, 1 or more, a free axis goes; other sizes are the example's.
+_COUNTS = (1, 0, 4, 6)  # of what lies along a first axis, a batch
+_STEPS = (4, 0, 11, 9)  # of any other
 
 
 def samples(spec: ModelSpec, contract: Contract) -> Cases:
@@ -59,12 +60,20 @@ def example(contract: Contract) -> dict[str, NDArray[Any]]:
     """Return inputs of sizes that no generated case has: what a trace may see."""
     sizes = {}
     for place, axis in enumerate(contract.free):
-        allowed = contract.sizes_of(axis)
-        want = 3 if _counts(contract, axis) else 6 + place
-        low = max(allowed.minimum, 2)  # torch.export takes sizes 0 and 1 for fixed
-        size = max(low, want) if _counts(contract, axis) else low + want
-        sizes[axis] = size if allowed.maximum is None else min(size, allowed.maximum)
+        low = max(contract.sizes_of(axis).minimum, 1)
+        want = low + 2 if _counts(contract, axis) else max(low, 2) + 6 + place
+        sizes[axis] = _unseen(contract, axis, want)
     return one(contract, sizes, seed=987)
+
+
+def _unseen(contract: Contract, axis: str, want: int) -> int:
+    """Return a size near `want` that no generated case has, if the axis may have such a one."""
+    allowed, taken = contract.sizes_of(axis), _choices(contract, axis)
+    low = max(allowed.minimum, 2)  # torch.export takes sizes 0 and 1 for fixed
+    high = want + len(taken) if allowed.maximum is None else allowed.maximum
+    want = min(max(low, want), high)
+    above, below = range(want, min(high, want + len(taken)) + 1), range(want - 1, low - 1, -1)
+    return next((size for size in (*above, *below[:99]) if size not in taken), want)
 
 
 def one(contract: Contract, sizes: Mapping[str, int], seed: int) -> dict[str, NDArray[Any]]:
@@ -88,7 +97,7 @@ def _choices(contract: Contract, axis: str) -> list[int]:
     allowed = contract.sizes_of(axis)
     low = max(allowed.minimum, 1)
     counts = _counts(contract, axis)
-    wanted = [max(low, count) for count in _COUNTS] if counts else [low + s for s in _STEPS]
+    wanted = [low + more for more in (_COUNTS if counts else _STEPS)]
     if allowed.maximum is not None:
         wanted = [min(size, allowed.maximum) for size in wanted] + [allowed.maximum][: not counts]
     if allowed.minimum == 0:

@@ -25,11 +25,13 @@ IMAGE = "image"  # the meaning of an input that programs fill from image files
 _NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _TENSOR = re.compile(
     r"(?P<name>\w+)(?P<optional>\?)?\s*:\s*(?P<dtype>\w+)\s*\[(?P<axes>[\w\s,]*)\]"
-    r"(?:\s+in\s+(?P<low>[^\s.]+(?:\.\d+)?)?\s*\.\.\s*(?P<high>\S+)?)?"
+    r"(?:\s+in\s+(?P<range>(?:(?!\s+as\s).)+))?"
     r"(?:\s+as\s+(?P<meaning>.+))?",
     re.ASCII,
 )
-_SIZES = re.compile(r"(?P<low>\d+)?\s*\.\.\s*(?P<high>\d+)?", re.ASCII)
+_NUMBER = r"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?"
+_RANGE = re.compile(rf"(?P<low>{_NUMBER})?\s*\.\.\s*(?P<high>{_NUMBER})?", re.ASCII)
+_SIZES = re.compile(r"(?P<low>\d{1,18})?\s*\.\.\s*(?P<high>\d{1,18})?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -117,8 +119,7 @@ class TensorSpec:
 
     def words(self) -> str:
         """Return the tensor as `tensor` reads it."""
-        low = "" if self.minimum is None else f"{self.minimum:g}"
-        high = "" if self.maximum is None else f"{self.maximum:g}"
+        low, high = _written(self.minimum), _written(self.maximum)
         return (
             f"{self.name}{'?' if self.optional else ''}:{self.dtype}"
             f"[{','.join(map(str, self.axes))}]"
@@ -147,19 +148,29 @@ def tensor(text: str) -> TensorSpec:
             f"{found['name']} cannot be {found['dtype']}, it is one of {', '.join(DTYPES)}: "
             "cast inside the network"
         )
-    axes: list[int | str] = []
-    for word in filter(None, (part.strip() for part in found["axes"].split(","))):
-        if not (word.isdecimal() and int(word) > 0) and not _NAME.fullmatch(word):
-            raise UsageError(f"{word!r} in {text!r} is neither a size nor the name of a free axis")
-        axes.append(int(word) if word.isdecimal() else word)
-    try:
-        low, high = (None if found[end] is None else float(found[end]) for end in ("low", "high"))
-    except ValueError as error:
-        raise UsageError(f"{text!r} has no range of numbers after 'in'") from error
+    ranged = _RANGE.fullmatch((found["range"] or "..").strip())
+    if not ranged:
+        raise UsageError(f"{found['range']!r} in {text!r} is no range of numbers: write LOW..HIGH")
+    low, high = (None if ranged[end] is None else float(ranged[end]) for end in ("low", "high"))
+    words = found["axes"].split(",") if found["axes"].strip() else []
+    axes = tuple(_axis(word.strip(), text) for word in words)
     meaning = (found["meaning"] or "").strip()
     return TensorSpec(
-        found["name"], found["dtype"], tuple(axes), low, high, meaning, bool(found["optional"])
+        found["name"], found["dtype"], axes, low, high, meaning, bool(found["optional"])
     )
+
+
+def _axis(word: str, text: str) -> int | str:
+    if re.fullmatch(r"0*[1-9]\d{0,17}", word, re.ASCII):
+        return int(word)
+    if not _NAME.fullmatch(word):
+        raise UsageError(f"{word!r} in {text!r} is neither a size nor the name of a free axis")
+    return word
+
+
+def _written(value: float | None) -> str:
+    """Return a number as `tensor` reads it back, to its last bit."""
+    return "" if value is None else repr(float(value)).removesuffix(".0")
 
 
 @dataclass(frozen=True)

@@ -51,9 +51,10 @@ def spec_here(folder: Path) -> ModelSpec | None:
             return None
         text = path.read_bytes()
     try:
-        stated = tomllib.loads(text.decode()).get("tool", {}).get("torchcrate")
+        tools = tomllib.loads(text.decode()).get("tool")
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is no TOML: {error}") from error
+    stated = tools.get("torchcrate") if isinstance(tools, dict) else None
     if stated is None:
         return None
     try:

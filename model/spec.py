@@ -1,7 +1,8 @@
 """A network described once: everything that export and verification ask of it. Needs no torch."""
 
+import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ Cases = dict[str, dict[str, Any]]
 """What a network is asked: for each case a numpy array by the name of each input."""
 
 FORMATS = ("eager", "torchscript", "onnx", "cpp")
+BUDGET = ("latency", "size", "slower")
 RUNTIMES = ("eager", "torchscript", "libtorch", "onnx")
 
 
@@ -46,7 +48,9 @@ class ModelSpec:
         formats: The formats that a crate must have, of FORMATS. Others may be left out, with
             the reason. With none named, one of torchscript and onnx must hold.
         program: The name under which a crate carries the front door `runners/run.py`.
-        budget: The gate of `torchcrate bench`, see there: "latency" and "size".
+        budget: What `torchcrate bench` holds a crate to, of BUDGET: the most that a warm call
+            may take, in units of a reference kernel; the most bytes of all files; how many
+            times longer than the version before it may take.
     """
 
     name: str
@@ -73,6 +77,7 @@ class ModelSpec:
         self._known("tolerances", self.tolerances, RUNTIMES)
         self._known("exact", self.exact, RUNTIMES)
         self._known("formats", self.formats, FORMATS)
+        self._known("budget", self.budget, BUDGET)
         contract = self.contract
         for axis, size in contract.sizes.items():
             if size.minimum < 0 or (size.maximum is not None and size.maximum <= size.minimum):
@@ -82,6 +87,8 @@ class ModelSpec:
                 )
         if not contract.inputs:
             raise UsageError(f"{self.name} has no inputs: describe them as NAME:DTYPE[AXIS,...]")
+        for given in (*contract.inputs, *contract.outputs):
+            self._ranged(given)
         names = [given.name for given in (*contract.inputs, *contract.outputs)]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
@@ -107,6 +114,26 @@ class ModelSpec:
                 for axis, size in self.sizes.items()
             },
         )
+
+    def tolerating(self, tolerances: Mapping[str, float]) -> "ModelSpec":
+        """Return the same network with other tolerances for the runtimes that are named."""
+        return replace(self, tolerances={**self.tolerances, **tolerances})
+
+    def _ranged(self, given: TensorSpec) -> None:
+        """Refuse a range of values that no tensor can have, or that JSON cannot state."""
+        ends = [end for end in (given.minimum, given.maximum) if end is not None]
+        digits = given.dtype.lstrip("uint")
+        if digits.isdecimal():
+            signed = given.dtype.startswith("int")
+            low = -(2 ** (int(digits) - 1)) if signed else 0
+            high = 2 ** (int(digits) - signed) - 1
+        else:
+            low, high = -sys.float_info.max, sys.float_info.max
+        if ends != sorted(ends) or not all(low <= end <= high for end in ends):
+            raise UsageError(
+                f"{given.name} of {self.name} cannot hold {given.words()!r}: "
+                f"give LOW..HIGH within what {given.dtype} can be, and leave an open end away"
+            )
 
     def _known(self, field: str, words: Any, known: tuple[str, ...]) -> None:
         unknown = sorted(set(words) - set(known))

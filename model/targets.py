@@ -21,7 +21,7 @@ def resolve(target: str) -> Any:
         UsageError: If there is no such module or name, or importing it fails; says where.
     """
     module, colon, path = target.partition(":")
-    if not colon or not module or not path:
+    if not colon or not path or not module or module.startswith("."):
         raise UsageError(f"{target!r} names nothing: write package.module:name")
     found: Any = _imported(module, target)
     for step in path.split("."):

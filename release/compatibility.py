@@ -42,6 +42,7 @@ def changes(old: Contract, new: Contract) -> tuple[Change, ...]:
         *_tensors("input", old.inputs, new.inputs),
         *_tensors("output", old.outputs, new.outputs),
         *_labels(old.labels, new.labels),
+        *_sizes(old, new),
     ]
     return tuple(Change(one_line(change.what, 300), change.breaks) for change in found)
 
@@ -107,7 +108,7 @@ def _tensors(
             yield from _tensor(kind, one, heir)
     for name in come:
         # Callers do not give an input that they do not know; another output they may ignore.
-        yield Change(f"{kind} {name} is new", kind == "input")
+        yield Change(f"{kind} {name} is new", kind == "input" and not come[name].optional)
     names = [tensor.name for tensor in new]
     if names[: len(kept)] != kept:
         yield Change(f"the {kind}s come in another order: {', '.join(names)}", True)
@@ -131,6 +132,9 @@ def _tensor(kind: str, old: TensorSpec, new: TensorSpec) -> Iterator[Change]:
         # What callers give must still be taken, and what they get be what they awaited.
         given, taken = (old, new) if kind == "input" else (new, old)
         yield Change(words, not _within(given, taken))
+    if old.optional != new.optional:
+        words = "may be left out now" if new.optional else "may not be left out any more"
+        yield Change(f"{who} {words}", not new.optional)
     if old.meaning != new.meaning:
         yield Change(f"{who} means {new.meaning!r}, was {old.meaning!r}", True)
 
@@ -162,6 +166,20 @@ def _range(tensor: TensorSpec) -> str:
     if low is None and high is None:
         return "any value"
     return f"{'any' if low is None else f'{low:g}'} to {'any' if high is None else f'{high:g}'}"
+
+
+def _sizes(old: Contract, new: Contract) -> Iterator[Change]:
+    """Compare how long the free axes may be."""
+    for axis in sorted(old.sizes.keys() | new.sizes.keys()):
+        before, after = old.sizes_of(axis), new.sizes_of(axis)
+        if before == after:
+            continue
+        # What callers give must still be taken, and what they get be what they awaited.
+        given, taken = (before, after) if axis in (*old.free, *new.free) else (after, before)
+        fits = taken.hold(given.minimum) and (
+            taken.maximum is None or (given.maximum is not None and taken.hold(given.maximum))
+        )
+        yield Change(f"{axis} may be {after.words()} long, was {before.words()}", not fits)
 
 
 def _labels(old: tuple[str, ...], new: tuple[str, ...]) -> Iterator[Change]:

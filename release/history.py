@@ -41,7 +41,8 @@ class Release:
         parity_margin: How many times the difference that was needed is the one that was
             allowed, for the runtime and way of asking with the least room; None if every
             answer was exact.
-        label_margin: Smallest lead of the best label over the second on all inputs judged.
+        label_margin: Smallest lead of the best label over the second on all inputs judged; None
+            for a network without labels.
         size: Bytes of all its files.
         note: Why it was yanked, or what is damaged; empty if neither.
     """
@@ -213,7 +214,9 @@ def _release(registry: Registry, name: str, version: str, date: datetime | None)
         commit=one_line(manifest.commit),
         accuracy=manifest.metrics.get("accuracy"),
         parity_margin=parity_margin(manifest),
-        label_margin=min((entry.margin for entry in manifest.parity), default=None),
+        label_margin=min(
+            (entry.margin for entry in manifest.parity if entry.margin is not None), default=None
+        ),
         size=sum(file.size for file in manifest.files),
         note=mark.words() if mark else "",
     )

@@ -1,18 +1,24 @@
 """Which version a pipeline publishes, decided from what GitLab says about the pipeline.
 
-`VERSION` always holds the next release X.Y.Z:
+A file of the repository holds the next release X.Y.Z; see `origin.stated`:
 
 * the tag vX.Y.Z publishes X.Y.Z;
 * the default branch publishes X.Y.Z-dev.N, N being the number of the pipeline: it comes
   before X.Y.Z in SemVer's order, and after every earlier pipeline's;
 * anything else, merge requests among them, publishes nothing.
+
+Where no file does, the tag alone says what it publishes, and the default branch counts
+towards the next patch of what is out.
 """
 
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+import semver
+
 from torchcrate.errors import UsageError
+from torchcrate.release.origin import Stated
 
 _RELEASE = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*)){2}", re.ASCII)
 
@@ -44,34 +50,53 @@ class Pipeline:
         )
 
 
-def number(pipeline: Pipeline, release: str, published: Collection[str]) -> str:
+def number(pipeline: Pipeline, stated: Stated | None, published: Collection[str]) -> str:
     """Return the version that `pipeline` publishes.
 
     Args:
         pipeline: What it runs for.
-        release: The next release, as `VERSION` holds it.
+        stated: The next release, as a file of the repository holds it; None if none does.
         published: The versions that the registry's readers see.
 
     Raises:
-        UsageError: If `release` is not X.Y.Z, the tag is not its tag, it is out already
+        UsageError: If what is stated is not X.Y.Z, the tag is not its tag, it is out already
             while the default branch still counts towards it, or nothing is to be published.
     """
-    if not _RELEASE.fullmatch(release):
-        raise UsageError(f"VERSION holds {release!r}: put the next release there, as X.Y.Z")
+    if stated and not _RELEASE.fullmatch(stated.version):
+        raise UsageError(
+            f"{stated.where} holds {stated.version!r}: put the next release there, as X.Y.Z"
+        )
     if pipeline.tag:
-        # The tag is not asked whether it is out: running its pipeline again is no mistake.
-        if pipeline.tag != f"v{release}":
-            raise UsageError(
-                f"the tag is {pipeline.tag} but VERSION holds {release}: "
-                f"tag the commit v{release}, or change VERSION and tag that commit"
-            )
-        return release
+        return _tagged(pipeline.tag, stated)
     if not pipeline.branch or pipeline.branch != pipeline.default:
         raise UsageError(
             "this pipeline publishes nothing: run it for a tag vX.Y.Z or for the default branch"
         )
     if not pipeline.number.isdecimal():
         raise UsageError(f"CI_PIPELINE_IID is {pipeline.number!r}: run this in a GitLab pipeline")
-    if release in published:
-        raise UsageError(f"{release} is already out: put the next release into VERSION")
+    if stated and stated.version in published:
+        raise UsageError(
+            f"{stated.version} is already out: put the next release into {stated.where}"
+        )
+    release = stated.version if stated else _following(published)
     return f"{release}-dev.{int(pipeline.number)}"
+
+
+def _tagged(tag: str, stated: Stated | None) -> str:
+    """Return the release of a tag; whether it is out is not asked, a pipeline may run again."""
+    release = stated.version if stated else tag.removeprefix("v")
+    if not _RELEASE.fullmatch(release) or tag != f"v{release}":
+        held = f" but {stated.where} holds {release}" if stated else ""
+        remedy = (
+            f"tag the commit v{release}, or change {stated.where} and tag that commit"
+            if stated
+            else "tag the commit vX.Y.Z"
+        )
+        raise UsageError(f"the tag is {tag}{held}: {remedy}")
+    return release
+
+
+def _following(published: Collection[str]) -> str:
+    """Return the patch that follows the newest release in `published`; 0.1.0 is the first."""
+    releases = [semver.Version.parse(each) for each in published if _RELEASE.fullmatch(each)]
+    return str(max(releases).bump_patch()) if releases else "0.1.0"

@@ -28,7 +28,7 @@ def staged(target: Path) -> Iterator[Path]:
         OSError: If the folder cannot be made.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(target)
+    sweep(target)
     folder, lock = _claim(target)
     try:
         yield folder
@@ -91,7 +91,7 @@ def _claim(target: Path) -> tuple[Path, int]:
         return folder, lock
 
 
-def _sweep(target: Path) -> None:
+def sweep(target: Path) -> None:
     """Remove the folders that killed processes left for `target`."""
     ours = re.compile(re.escape(f".{target.name}.") + r"[0-9a-f]{16}\.partial")
     for left in target.parent.iterdir():

@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -14,7 +14,7 @@ THREADS = min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") e
 
 def in_order(
     work: Callable[[Task], Result], tasks: Iterable[Task], threads: int = THREADS
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Yield `work(task)` for each task, in the order of the tasks.
 
     No more than two tasks a thread are under way or wait to be taken, so that memory stays

@@ -155,7 +155,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--device", choices=("cpu", "cuda"), default="cpu", help="what computes (default: cpu)")
     options = parser.parse_args(arguments)
     if not (options.image or options.tensors or options.selftest or options.json):
-        parser.error("one of --image, --tensors, --json, --selftest is needed")
+        parser.error("one of --image, --tensors, --json, --selftest is required")
     if bool(options.tensors) != bool(options.out):
         parser.error("--tensors and --out go together")
     if options.json and (options.tensors or options.selftest):

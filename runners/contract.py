@@ -8,7 +8,7 @@ size in all tensors of one call.
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from runtime import CONTRACT, Array, RunError
 
@@ -19,8 +19,7 @@ DTYPES = (
 _KNOWN = 1000  # kinds of calls that are remembered as good
 
 
-@dataclass(frozen=True)
-class TensorSpec:
+class TensorSpec(NamedTuple):
     """One named tensor.
 
     Attributes:
@@ -38,8 +37,7 @@ class TensorSpec:
     optional: bool
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(NamedTuple):
     """The smallest and the largest size of an axis; None is unlimited."""
 
     minimum: int = 1

@@ -18,12 +18,12 @@ Which files are refused, and why, is said in `chunks.py`.
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from chunks import GREY, MAX_FILE, PALETTE, Checked, Header, ImageError, check
-from samples import Samples, samples
+from runtime import Array
+from samples import samples
 
 __all__ = ["ImageError", "decode", "read"]
 
@@ -75,7 +75,7 @@ def kind(png: Checked) -> tuple[Header, bytes | None, bytes | None]:
     return png.header, png.palette, png.transparency
 
 
-def decode(pngs: Sequence[Checked], channels: int) -> Samples:
+def decode(pngs: Sequence[Checked], channels: int) -> Array:
     """Apply the decode rule to N files of one kind; (N, channels, H, W) uint8.
 
     Args:
@@ -99,7 +99,7 @@ def decode(pngs: Sequence[Checked], channels: int) -> Samples:
     return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
 
 
-def _table(png: Checked, channels: int) -> Samples:
+def _table(png: Checked, channels: int) -> Array:
     """Return the pixel that each sample of a grey or palette file stands for.
 
     Returns:
@@ -122,18 +122,21 @@ def _table(png: Checked, channels: int) -> Samples:
     return table
 
 
-def _keyed(pngs: Sequence[Checked], found: Any) -> Any:
+def _keyed(pngs: Sequence[Checked], found: Array) -> Array:
     """Return which pixels have exactly the colour of the key in tRNS, (N, H, W) of bool."""
     key = np.frombuffer(pngs[0].transparency or b"", ">u2")
+    keyed: Array
     if pngs[0].header.colour == GREY:
-        return found == key[0]
-    if pngs[0].header.depth == 8:
-        return (found == (key & 255)).all(axis=3)
-    low = samples(pngs, low=True)
-    return ((found == key >> 8) & (low == key & 255)).all(axis=3)
+        keyed = found == key[0]
+    elif pngs[0].header.depth == 8:
+        keyed = (found == (key & 255)).all(axis=3)
+    else:
+        low = samples(pngs, low=True)
+        keyed = ((found == key >> 8) & (low == key & 255)).all(axis=3)
+    return keyed
 
 
-def _over_white(found: Samples, channels: int) -> Samples:
+def _over_white(found: Array, channels: int) -> Array:
     """Lay samples (..., 2 to 4) over white; (..., 1) as grey, (..., 3) or (..., 1) as colours."""
     flat = found.reshape(-1, found.shape[-1])
     out = np.empty((len(flat), 1 if found.shape[-1] < 3 else channels), np.uint8)

@@ -20,7 +20,7 @@ from wording import json_line, line
 
 BATCH = 256  # images of one size are answered together, at most this many
 PIXELS = 2**18  # are decoded and then answered, or one image if that has more
-_FIRST = 8  # images of the first piece, so that answers begin to come early
+_FIRST = 8  # images are answered together until one knows more, so that answers come early
 _TEXT = 2**20  # characters of answers that may wait behind those that are printed
 
 Path = tuple[str, bool]  # a path, and whether it was found or is a pattern that finds nothing
@@ -51,14 +51,12 @@ class Pictures:
         self._input = _image_input(model.contract)
         self._largest = _batch(model.contract, self._input)
         self._as_json, self._say = as_json, json_line if as_json else line
-        self._piece = BATCH  # how many images to answer at once, going by those before
+        self._piece = _FIRST  # how many images to answer at once, going by those before
 
     def pieces(self, rest: Iterator[Path]) -> Iterator[list[Path]]:
-        """Yield the paths in pieces for `answer`: a small one first, small ones of long answers."""
-        size = _FIRST
-        while piece := list(islice(rest, min(size, self._piece))):
+        """Yield the paths in pieces for `answer`: small ones first, and where answers are long."""
+        while piece := list(islice(rest, self._piece)):
             yield piece
-            size = BATCH
 
     def answer(self, piece: Sequence[Path]) -> Said:
         """Return what is said of each path, in order.

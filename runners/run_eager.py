@@ -92,7 +92,9 @@ def _built(crate: Path, described: dict[str, Any], weights: dict[str, Any]) -> "
         line = f"{name} needs {error.name}, which is neither in {crate} nor installed"
         raise RunError(RUNNER, line) from error
     except Exception as error:  # the network's own code raises what it likes
-        raise RunError(RUNNER, f"cannot build {name} of {crate}: {reason(error)}") from error
+        # What differs in the weights stands in the lines behind torch's first one.
+        said = str(error).split("\n\t")[1] if "\n\t" in str(error) else reason(error)
+        raise RunError(RUNNER, f"cannot build {name} of {crate}: {said}") from error
 
 
 if __name__ == "__main__":

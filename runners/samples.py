@@ -6,14 +6,11 @@ rest; Pillow undoes many at once, and whatever has passes or packed samples.
 
 import zlib
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from chunks import CHANNELS, GREY, GREY_ALPHA, PALETTE, RGB, RGB_ALPHA, Checked
-
-Samples = NDArray[Any]
+from runtime import Array
 
 # What Pillow calls each colour type and depth; as indices, few bits stay unscaled.
 _MODES = {
@@ -30,7 +27,7 @@ _MODES = {
 _LOOPED = 2**13  # bytes behind filters 3 and 4 that a loop of Python may undo: milliseconds
 
 
-def samples(pngs: Sequence[Checked], low: bool = False) -> Samples:
+def samples(pngs: Sequence[Checked], low: bool = False) -> Array:
     """Return the samples of N files with one header.
 
     Args:
@@ -49,7 +46,7 @@ def samples(pngs: Sequence[Checked], low: bool = False) -> Samples:
     return _by_pillow(pngs, low)
 
 
-def _looped(png: Checked) -> Samples | None:
+def _looped(png: Checked) -> Array | None:
     """Undo the filters of one file with 8 bits a sample; None if that would take long."""
     header = png.header
     step = CHANNELS[header.colour]
@@ -95,7 +92,7 @@ def _paeth(row: bytearray, above: bytes, step: int) -> bytearray:
     return row
 
 
-def _by_pillow(pngs: Sequence[Checked], low: bool) -> Samples:
+def _by_pillow(pngs: Sequence[Checked], low: bool) -> Array:
     """Let Pillow's PNG decoder undo filters, passes and packing, of many files as one tall one."""
     from PIL import Image
 

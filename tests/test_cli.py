@@ -67,6 +67,8 @@ MISSING = Path("does-not-exist")
         (("export", "--version", "1.0.0+cpu"), 2, "not a version"),
         (("export", "--name", "a b", "--version", "1.0.0"), 2, "not a package name"),
         (("export",), 2, "VERSION"),
+        (("export", "--tolerance", "onnx", "--version", "1.0.0"), 2, "is not RUNTIME=LIMIT"),
+        (("export", "--tolerance", "tpu=1", "--version", "1.0.0"), 2, "names 'tpu', which is none"),
         (("verify", MISSING), 3, "no crate"),
         (("publish", MISSING, "--to", "registry"), 3, "not sealed"),
         (("pull", "mnist-net", "--from", "registry"), 2, "NAME@VERSION"),
@@ -125,7 +127,7 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, torchcrate: Run
 def test_exit_codes_are_each_their_own() -> None:
     kinds = errors.CrateError.__subclasses__()
 
-    assert sorted(kind.exit_code for kind in kinds) == [2, 3, 4, 5, 6, 7, 8, 9, 10]
+    assert sorted(kind.exit_code for kind in kinds) == [2, 3, 4, 5, 6, 7, 8, 9, 10, 11]
     for kind in kinds:
         assert f"{kind.__name__}" in (errors.__doc__ or "")
 

@@ -5,7 +5,7 @@ import hashlib
 import os
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,7 +18,9 @@ PROGRAM = "run_libtorch"
 _STAMP = "built-from"
 
 
-def build_cpp(crate: Path, sources: Iterable[str], build: Path) -> Path:
+def build_cpp(
+    crate: Path, sources: Iterable[str], build: Path, programs: Sequence[str] = (PROGRAM,)
+) -> Path:
     """Build the crate's C++ program in `build` and return its path.
 
     The sources are copied into `build/source`, so that nothing of the checkout can
@@ -29,6 +31,8 @@ def build_cpp(crate: Path, sources: Iterable[str], build: Path) -> Path:
         crate: The folder of the crate.
         sources: Names of its C++ sources, CMakeLists.txt among them.
         build: A folder that may be removed and made again.
+        programs: What the sources build, where it is another program or several; the path
+            of the first is returned, the others lie beside it.
 
     Raises:
         RunnerError: If CMake, a compiler or a library is missing, or the build fails.
@@ -36,11 +40,11 @@ def build_cpp(crate: Path, sources: Iterable[str], build: Path) -> Path:
     """
     sources = sorted(sources)
     with _alone(build):
-        return _built(crate, sources, build)
+        return _built(crate, sources, build, programs)
 
 
-def _built(crate: Path, sources: list[str], build: Path) -> Path:
-    program, stamp = build / PROGRAM, build / _STAMP
+def _built(crate: Path, sources: list[str], build: Path, programs: Sequence[str]) -> Path:
+    program, stamp = build / programs[0], build / _STAMP
     wanted = _digest(crate, sources)
     if program.is_file() and stamp.is_file() and stamp.read_text() == wanted:
         return program
@@ -52,12 +56,12 @@ def _built(crate: Path, sources: list[str], build: Path) -> Path:
         for name in sources:
             shutil.copy2(crate / name, build / "source" / name)
     source, objects = build / "source", build / "source" / "build"
-    # Links resolved: a torch that is lent to a job is compiled against like the one it is.
-    prefix = f"-DCMAKE_PREFIX_PATH={Path(torch.utils.cmake_prefix_path).resolve()}"
+    prefix = f"-DCMAKE_PREFIX_PATH={_libtorch()}"
     _cmake(build, "-S", str(source), "-B", str(objects), "-DCMAKE_BUILD_TYPE=Release", prefix)
     _cmake(build, "--build", str(objects), "--parallel", str(os.cpu_count() or 1))
     with writing(build):
-        (objects / PROGRAM).replace(program)
+        for name in programs:
+            (objects / name).replace(build / name)
     write_whole(stamp, wanted.encode())
     return program
 
@@ -74,9 +78,14 @@ def _alone(build: Path) -> Iterator[None]:
 
 
 def _digest(crate: Path, sources: list[str]) -> str:
-    parts = [torch.__version__, torch.utils.cmake_prefix_path]
+    parts = [torch.__version__, str(_libtorch())]
     parts += [f"{name}\0{(crate / name).read_text()}" for name in sources]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _libtorch() -> Path:
+    """Return where CMake finds LibTorch; links resolved, a torch that is lent is the one it is."""
+    return Path(torch.utils.cmake_prefix_path).resolve()
 
 
 def _cmake(build: Path, *arguments: str) -> None:

@@ -55,6 +55,7 @@ def judge(
         ExportError: If the network fails on a case.
         RunnerError: If a program cannot be built or started, or fails.
     """
+    on_step("files")
     judged = {}
     for file in files:
         with reading(crate / file.name):

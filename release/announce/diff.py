@@ -14,9 +14,9 @@ from torchcrate.export.artifact import Artifact, sha256_of
 from torchcrate.files import reading
 from torchcrate.release.announce.golden import Golden, compare
 from torchcrate.release.compatibility import Change, changes
-from torchcrate.release.crate import DRAFT, read_manifest
+from torchcrate.release.crate import stated
 from torchcrate.release.history import newest, parity_margin
-from torchcrate.release.manifest import MANIFEST, Manifest
+from torchcrate.release.manifest import Manifest
 from torchcrate.release.receive import TooLargeError, receive_manifest, receive_small
 from torchcrate.release.registry import LATEST, NotFoundError, Registry, split_reference
 from torchcrate.verify.report import Parity
@@ -123,16 +123,14 @@ def in_folder(crate: Path) -> Side:
         ContractError: If it is no crate, or its golden vectors are not those it states.
         FolderError: If it cannot be read.
     """
-    with reading(crate):
-        path = crate / (MANIFEST if (crate / MANIFEST).is_file() else DRAFT)
-    manifest = read_manifest(path)
-    stated = _golden(manifest)
-    if stated is None:
+    manifest = stated(crate)
+    vectors = _golden(manifest)
+    if vectors is None:
         return Side(manifest, problem=f"{crate} has no golden vectors")
-    with reading(crate / stated.name):
-        if sha256_of(crate / stated.name) != stated.sha256:
-            raise ContractError(f"{crate / stated.name} is not the one that {path.name} states")
-        return Side(manifest, (crate / stated.name).read_bytes())
+    with reading(crate / vectors.name):
+        if sha256_of(crate / vectors.name) != vectors.sha256:
+            raise ContractError(f"{crate / vectors.name} is not the one that {crate} states")
+        return Side(manifest, (crate / vectors.name).read_bytes())
 
 
 def in_registry(reference: str, registry: Registry) -> Side:

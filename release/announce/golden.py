@@ -142,13 +142,14 @@ def _compare(
 
 
 def _cases(tensors: Mapping[str, Tensor], contract: Contract) -> dict[str, tuple[Tensor, ...]]:
-    """Return the inputs of each case that has all of them, by case."""
+    """Return the inputs of each case that has all it needs, by case; absent ones are left out."""
     names = [tensor.name for tensor in contract.inputs]
+    needed = [tensor.name for tensor in contract.inputs if not tensor.optional]
     cases = dict.fromkeys(name.rpartition(".")[0] for name in tensors)
     return {
-        case: tuple(tensors[f"{case}.{name}"] for name in names)
+        case: tuple(tensors[key] for name in names if (key := f"{case}.{name}") in tensors)
         for case in cases
-        if all(f"{case}.{name}" in tensors for name in names)
+        if all(f"{case}.{name}" in tensors for name in needed)
     }
 
 

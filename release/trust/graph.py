@@ -1,4 +1,4 @@
-"""An ONNX model judged without onnx: it may take weights from no file but the crate's own.
+"""An ONNX model judged without onnx: it may take weights from no file but its own.
 
 A tensor of a model can say that its numbers lie in another file, anywhere on the disk of
 whoever loads it. The model is a protocol buffer; here its fields are walked where the file
@@ -48,11 +48,11 @@ class _OddError(Exception):
 
 
 def judge(path: Path, files: Collection[str]) -> None:
-    """Return if the ONNX model at `path` points at no file but those of its crate.
+    """Return if the ONNX model at `path` points at no file but those of its weights.
 
     Args:
         path: The model, of any size; it is mapped, not read.
-        files: The names of the crate's files.
+        files: The names of the files that it may point at.
 
     Raises:
         TrustError: If it points elsewhere, or is no ONNX model.
@@ -115,7 +115,9 @@ def _require_inside(locations: list[bytes], files: Collection[str]) -> None:
     for location in locations:
         name = location.decode(errors="replace")
         if name not in files:
-            raise _OddError(f"takes a tensor from {name[:100]!r}, which is no file of the crate")
+            raise _OddError(
+                f"takes a tensor from {name[:100]!r}, which is no file of the crate for its weights"
+            )
 
 
 def _fields(data: _Data, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:

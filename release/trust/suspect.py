@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torchcrate.errors import TrustError
-from torchcrate.export.artifact import Role
+from torchcrate.export.artifact import Artifact, Role
 from torchcrate.files import reading
 from torchcrate.release.manifest import Manifest
 
@@ -25,6 +25,7 @@ _SUFFIXES: Mapping[str, Role] = {
     ".pth": "state_dict",
     ".pt": "torchscript",
     ".onnx": "onnx",
+    ".data": "weights",
     ".safetensors": "golden",
 }
 # What torch and torchcrate put into an archive; anything else could send torch another way.
@@ -56,11 +57,10 @@ def examine(folder: Path, manifest: Manifest) -> None:
             golden vectors lie about their size, or a name and a role do not fit.
         FolderError: If a file cannot be read.
     """
-    names = {file.name for file in manifest.files}
     judges: dict[Role, Callable[[Path], None]] = {
         "state_dict": _state_dict,
         "torchscript": _torchscript,
-        "onnx": lambda path: _onnx(path, names),
+        "onnx": lambda path: _onnx(path, manifest.files),
         "golden": _safetensors,
     }
     for file in manifest.files:
@@ -87,10 +87,25 @@ def _torchscript(path: Path) -> None:
     _archive(path, _TORCHSCRIPT, ("data.pkl", "constants.pkl"), pickles.TORCHSCRIPT)
 
 
-def _onnx(path: Path, names: Collection[str]) -> None:
+def _onnx(path: Path, files: Collection[Artifact]) -> None:
     from torchcrate.release.trust import graph
 
-    graph.judge(path, names)
+    graph.judge(path, _weights(path.name, files))
+
+
+def _weights(model: str, files: Collection[Artifact]) -> set[str]:
+    """Return the file that an ONNX model may take weights from, if the manifest lists it.
+
+    It has to come with the model into every pull, or the model would look for it in vain.
+    """
+    formats = {format for file in files if file.name == model for format in file.formats}
+    return {
+        file.name
+        for file in files
+        if file.name == f"{model}.data"
+        and file.role == "weights"
+        and (not file.formats or (formats and formats <= set(file.formats)))
+    }
 
 
 def _archive(path: Path, known: re.Pattern[str], pickled: Collection[str], rules: "Rules") -> None:

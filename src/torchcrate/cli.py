@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from torchcrate import errors
-from torchcrate.commands import build, consume, registry, tell, trust
+from torchcrate.commands import bench, build, consume, fleet, registry, start, tell, trust
 from torchcrate.errors import CrateError
 
 
@@ -39,7 +39,8 @@ def main() -> None:
 
 
 for command in (
-    *(build.train, build.export, build.verify, build.demo),
+    start.init,
+    *(build.train, build.export, build.verify, build.demo, bench.bench, fleet.fleet),
     *(registry.publish, registry.pull, registry.yank, registry.versions, registry.number),
     *(tell.diff, tell.release, tell.notify),
     *(consume.doctor, trust.check),

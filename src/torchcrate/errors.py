@@ -10,6 +10,7 @@
   - FolderError    8  a file or folder of this machine cannot be read or written
   - TrustError     9  a crate is not signed as asked, or holds what must not be run
   - NotifyError   10  a version stands, but people could not be told of it
+  - BudgetError   11  a crate is slower or larger than its release may be
 
 Exit code 1 is left to a runner that could not read one of its images.
 Anything else that escapes is a bug and keeps its traceback.
@@ -74,6 +75,12 @@ class NotifyError(CrateError):
     """A version stands, but people could not be told of it."""
 
     exit_code = 10
+
+
+class BudgetError(CrateError):
+    """A crate is slower or larger than its budget, or than the version before it."""
+
+    exit_code = 11
 
 
 class Interrupted(KeyboardInterrupt):

@@ -104,6 +104,10 @@ def _reason(error: OSError | RuntimeError) -> str:
     """Return the system's own word; a RuntimeError that is no word on paths is a bug."""
     if isinstance(error, OSError):
         return (error.strerror or str(error)).lower()
-    if not str(error).startswith("Symlink loop"):  # what `Path.resolve` says before Python 3.13
-        raise error
-    return "too many levels of symbolic links"
+    if str(error).startswith("Symlink loop"):  # what `Path.resolve` says before Python 3.13
+        return "too many levels of symbolic links"
+    if isinstance(error.__context__, OSError):  # torch's archives complain once more of it
+        return _reason(error.__context__)
+    if "failed writing" in str(error):  # torch, of an archive that it writes by itself
+        return "not all of it could be written"
+    raise error

@@ -2,8 +2,9 @@
 
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from torchcrate.errors import ContractError
 from torchcrate.export.artifact import Artifact, sha256_of
@@ -49,6 +50,7 @@ def export(
             spec asks for does not, or `out` cannot be written.
     """
     check_name(spec.name), check_version(version)
+    say("weights")
     loaded = weights.load(spec)
     record, sha256 = None, ""
     if spec.checkpoint is not None:
@@ -81,7 +83,12 @@ def export(
 
 
 def verify(
-    spec: ModelSpec | None, crate: Path, build: Path, data_dir: Path | None, say: Say
+    spec: ModelSpec | None,
+    crate: Path,
+    build: Path,
+    data_dir: Path | None,
+    say: Say,
+    tolerances: Mapping[str, float] = MappingProxyType({}),
 ) -> Manifest:
     """Judge the crate and seal it; a seal that it had is taken off first.
 
@@ -91,6 +98,7 @@ def verify(
         build: Where the C++ program is built.
         data_dir: Holds more to ask, where the spec knows how to read it.
         say: Called with a word before each step.
+        tolerances: Of runtimes, instead of what the spec says.
 
     Raises:
         ParityError: If a runtime is off; parity.json holds every figure.
@@ -98,12 +106,13 @@ def verify(
             built or run.
     """
     stated = crates.stated(crate)
-    spec = spec or spec_of_crate(crate, stated)
+    spec = (spec or spec_of_crate(crate, stated)).tolerating(tolerances)
     asked = cases.samples(spec, stated.contract)
     if data_dir and spec.data:
         asked |= cases.called(spec.data)(data_dir)
     draft = crates.unseal(crate)
     report = judge(crate, draft.files, draft.contract, spec, build, asked, say)
+    say("seal")
     return crates.seal(crate, report)
 
 

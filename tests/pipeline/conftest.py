@@ -2,22 +2,34 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+HERE = Path(__file__).parent
+with pytest.MonkeyPatch.context() as patch:
+    patch.syspath_prepend(HERE)
+    import git_server
+
+ROOT = HERE.parents[1]
 RUNNER = ROOT / "build/node/node_modules/.bin/gitlab-ci-local"
 SERVER = ROOT / "tests/release/gitlab_server.py"
 JOB_TOKEN = "glcbt-job"
 
 # Variables of GitLab's that gitlab-ci-local warns about when a test sets them, as GitLab would.
-SET_BY_GITLAB = "CI_API_V4_URL,CI_PROJECT_ID,CI_JOB_TOKEN,CI_COMMIT_TAG,CI_PIPELINE_SOURCE"
+SET_BY_GITLAB = ",".join(
+    f"CI_{name}"
+    for name in (
+        *("API_V4_URL", "PROJECT_ID", "JOB_TOKEN"),
+        *("COMMIT_TAG", "COMMIT_BRANCH", "PIPELINE_SOURCE"),
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -39,13 +51,26 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Checkout:
-    """A clone of this repository, as it stands, whose pipelines publish to a loopback server."""
+class Project:
+    """A clone of a repository, whose pipelines publish to a loopback server.
+
+    Attributes:
+        folder: The clone.
+        home: Where gitlab-ci-local keeps what outlives a pipeline.
+        registry: Root of GitLab's API.
+        packages: What its jobs are lent.
+    """
 
     folder: Path
     home: Path
     registry: str
     packages: Path
+
+    def jobs(self, **variables: str | None) -> list[str]:
+        """Return the names of the jobs that a pipeline with these variables has, in order."""
+        done = self._start("--list-csv", variables=variables, stderr=subprocess.PIPE)
+        assert done.returncode == 0, done.stderr
+        return [line.partition(";")[0] for line in done.stdout.splitlines()[1:]]
 
     def run(self, *jobs: str, **variables: str | None) -> Run:
         """Run the pipeline, or only these jobs of it; a variable that is None is unset.
@@ -57,11 +82,18 @@ class Checkout:
           CMake builds with Ninja, which does not heed that);
         * installing torch once a job takes minutes, so PYTHONPATH lends every job the
           packages of this environment, less our own: each still makes its .venv, pip
-          still holds every requirement against them, and installs this checkout. The
+          still holds every requirement against them, and installs torchcrate. The
           job `smoke` unsets it and installs what a consumer would;
         * setuptools is lent in the same way, so pip need not install it for each build;
-        * ccache spares the pipelines what this suite has compiled already.
+        * a runner keeps the C++ program from pipeline to pipeline, and has the one that this
+          suite built; what is compiled all the same, ccache may know.
         """
+        done = self._start(*jobs, variables=variables, stderr=subprocess.STDOUT)
+        return Run(done.returncode == 0, re.sub(r"\x1b\[[0-9;]*m", "", done.stdout))
+
+    def _start(
+        self, *words: str, variables: dict[str, str | None], stderr: int
+    ) -> "subprocess.CompletedProcess[str]":
         lent = {
             "CI_API_V4_URL": self.registry,
             "CI_PROJECT_ID": "42",
@@ -78,20 +110,20 @@ class Checkout:
         }
         options = ["--force-shell-executor", "--shell-isolation", "--home", str(self.home)]
         options += ["--ignore-predefined-vars", SET_BY_GITLAB]
+        options += ["--ignore-schema-paths", "#/definitions/tags/minItems"]  # GitLab takes none
         for name, value in {**lent, **variables}.items():
             given = value is not None
             options += ["--variable", f"{name}={value}"] if given else ["--unset-variable", name]
-        done = subprocess.run(
-            [RUNNER, *options, *jobs],
+        return subprocess.run(
+            [RUNNER, *options, *words],
             cwd=self.folder,
             env=_environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=stderr,
             text=True,
             check=False,
         )
-        return Run(done.returncode == 0, re.sub(r"\x1b\[[0-9;]*m", "", done.stdout))
 
 
 def _environment() -> dict[str, str]:
@@ -104,7 +136,7 @@ def _environment() -> dict[str, str]:
     return {**env, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def registry() -> Iterator[str]:
     """A GitLab on the loopback address, in its own process: the root of its API."""
     command = [sys.executable, str(SERVER), "--port", "0", "--prefix", "/gitlab"]
@@ -116,20 +148,58 @@ def registry() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def repositories(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+    """A folder whose git repositories are served, and the address below which they are."""
+    root = tmp_path_factory.mktemp("repositories")
+    with git_server.serving(root) as address:
+        yield root, address
+
+
+@pytest.fixture(scope="session")
 def lent_packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Everything installed here but this project: an editable one would hide the checkout's."""
-    folder = tmp_path_factory.mktemp("packages")
+    folder = tmp_path_factory.mktemp("lent") / "site-packages"  # whose files are nobody's own
+    folder.mkdir()
     for entry in Path(sysconfig.get_path("purelib")).iterdir():
         if not entry.name.startswith(("torchcrate", "__editable__")):
             (folder / entry.name).symlink_to(entry)
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
+def project_of(
+    tmp_path_factory: pytest.TempPathFactory, registry: str, lent_packages: Path, libtorch: Path
+) -> Callable[[Path, str], Project]:
+    """Return what makes a folder a project: committed on main, with a remote as GitLab's clones.
+
+    Its runner has the C++ program in its cache, as after an earlier pipeline.
+    """
+
+    def made(folder: Path, origin: str) -> Project:
+        author = ["-c", "user.name=runner", "-c", "user.email=runner@example.com"]
+        for command in (
+            ["init", "--quiet", "--initial-branch=main"],
+            ["remote", "add", "origin", origin],
+            ["add", "--all"],
+            [*author, "-c", "commit.gpgsign=false", "commit", "--quiet", "--message", "All of it"],
+            ["update-ref", "refs/remotes/origin/main", "HEAD"],
+            ["symbolic-ref", "refs/remotes/origin/HEAD", "refs/remotes/origin/main"],
+        ):
+            subprocess.run(["git", *command], cwd=folder, check=True)
+        cache = folder / ".gitlab-ci-local/cache/torchcrate-cpp/build/cpp"
+        cache.mkdir(parents=True)
+        for name in (libtorch.name, "built-from"):
+            shutil.copy2(libtorch.with_name(name), cache)
+        return Project(folder, tmp_path_factory.mktemp("home"), registry, lent_packages)
+
+    return made
+
+
+@pytest.fixture(scope="module")
 def checkout(
-    tmp_path_factory: pytest.TempPathFactory, registry: str, lent_packages: Path
-) -> Checkout:
-    """This checkout as it stands, committed on main, with a remote as GitLab's clones have."""
+    tmp_path_factory: pytest.TempPathFactory, project_of: Callable[[Path, str], Project]
+) -> Project:
+    """This checkout as it stands, in a project of its own."""
     folder = tmp_path_factory.mktemp("checkout")
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     files = subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
@@ -138,14 +208,4 @@ def checkout(
         input=files.stdout,
         check=True,
     )
-    author = ["-c", "user.name=runner", "-c", "user.email=runner@example.com"]
-    for command in (
-        ["init", "--quiet", "--initial-branch=main"],
-        ["remote", "add", "origin", "git@gitlab.example.com:group/crates.git"],
-        ["add", "--all"],
-        [*author, "-c", "commit.gpgsign=false", "commit", "--quiet", "--message", "As it stands"],
-        ["update-ref", "refs/remotes/origin/main", "HEAD"],
-        ["symbolic-ref", "refs/remotes/origin/HEAD", "refs/remotes/origin/main"],
-    ):
-        subprocess.run(["git", *command], cwd=folder, check=True)
-    return Checkout(folder, tmp_path_factory.mktemp("home"), registry, lent_packages)
+    return project_of(folder, "git@gitlab.example.com:group/crates.git")

@@ -135,29 +135,6 @@ def test_a_refusal_of_apt_is_one_line_that_names_its_log(machine_without):
     assert "Unable to locate" in (machine.folder / "build/apt.log").read_text()
 
 
-@pytest.mark.parametrize(
-    ("parts", "asked"),
-    [
-        (["client"], "install ."),
-        (["client", "notify"], "install .[notify]"),
-    ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
-)
-def test_a_client_gets_the_extras_that_its_job_needs_and_no_others(machine_without, parts, asked):
-    machine = machine_without()
-    (machine.folder / "VERSION").write_text("1.0.0")
-    (machine.folder / "pyproject.toml").write_text("")
-    machine.has_script("a-pip", 'echo "$*" >>pip-calls; mkdir torchcrate.egg-info')
-    put = 'mkdir -p .venv/bin && cp "$(command -v a-pip)" .venv/bin/pip && cp "$0" .venv/bin/python'
-    machine.has_script("a-python", f'if [[ $* == *"-m venv"* ]]; then {put}; fi')
-
-    done = machine.setup(*parts, python="a-python")
-
-    assert done.returncode == 0, done.stderr
-    assert (machine.folder / "pip-calls").read_text() == f"{asked}\n"
-    assert not (machine.folder / "torchcrate.egg-info").exists()  # as setuptools leaves it
-
-
 def test_a_python_that_is_too_old_is_one_line(machine_without):
     machine = machine_without()
     machine.has_script("python-of-old", "exit 1")
@@ -169,32 +146,3 @@ def test_a_python_that_is_too_old_is_one_line(machine_without):
         "setup: python-of-old is missing or older than 3.11: "
         "install python3.11, or name one with PYTHON=...\n"
     )
-
-
-@pytest.mark.parametrize(
-    ("key", "installed"),
-    [
-        ({}, "."),
-        ({"TORCHCRATE_SIGN_KEY": ""}, "."),
-        ({"TORCHCRATE_SIGN_KEY": "sign.pem"}, ".[sign]"),
-        ({"TORCHCRATE_VERIFY_KEY": "sign.pub.pem"}, ".[sign]"),
-    ],
-    ids=str,
-)
-def test_a_job_that_has_a_key_gets_what_signing_needs(machine_without, key, installed):
-    machine = machine_without()
-    for name in ("VERSION", "pyproject.toml"):
-        (machine.folder / name).write_text("")
-    machine.has_script(  # a Python whose `venv` makes a pip that notes how it was called
-        "python-of-test",
-        """[[ $1 == -m ]] || exit 0
-mkdir -p .venv/bin
-printf '#!/bin/bash\\n' >.venv/bin/python
-printf '#!/bin/bash\\n# %s/.venv/bin/python\\necho "$*" >>pip-calls\\n' "$PWD" >.venv/bin/pip
-chmod +x .venv/bin/*""",
-    )
-
-    done = machine.setup("client", python="python-of-test", **key)
-
-    assert done.returncode == 0, done.stderr
-    assert (machine.folder / "pip-calls").read_text() == f"install {installed}\n"

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from torchcrate.errors import ContractError
-from torchcrate.model.contract import TensorSpec
+from torchcrate.model.contract import Sizes, TensorSpec
 from torchcrate.model.digits import DIGITS
 from torchcrate.release.compatibility import changes
 from torchcrate.release.manifest import MANIFEST
@@ -49,15 +49,20 @@ BREAKS = {
     "input image holds 0 to 1, was 0 to 255": inputs(maximum=1.0),
     "input image holds 1 to 255, was 0 to 255": inputs(minimum=1.0),
     "output log_probs holds any value, was any to 0": outputs(maximum=None),
-    "output log_probs means 'probabilities', was 'natural logarithms of probabilities'": outputs(
+    "output log_probs means 'probabilities', was 'log-probabilities'": outputs(
         meaning="probabilities"
     ),
     "there are 9 labels, were 10": replace(DIGITS, labels=DIGITS.labels[1:]),
     "label 0 is 'a', was '0'": replace(DIGITS, labels=LETTERS),
+    "batch may be 1..64 long, was 1..": replace(DIGITS, sizes={"batch": Sizes(1, 64)}),
+    "batch may be 2.. long, was 1..": replace(DIGITS, sizes={"batch": Sizes(2)}),
     "the labels come in another order": replace(DIGITS, labels=DIGITS.labels[::-1]),
     "the outputs come in another order: mask, log_probs": replace(DIGITS, outputs=(MASK, LOGS)),
 }
 WIDER = {
+    "batch may be 0.. long, was 1..": replace(DIGITS, sizes={"batch": Sizes(0)}),
+    "input image may be left out now": inputs(optional=True),
+    "input mask is new": inputs(replace(MASK, optional=True)),
     "output mask is new": outputs(MASK),
     "input image has axes (batch, channels, height, width), was (batch, 1, height, width)": inputs(
         axes=("batch", "channels", "height", "width")

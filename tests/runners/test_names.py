@@ -23,8 +23,7 @@ def expand() -> Callable[[str], list[str]]:
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    found: Callable[[str], list[str]] = module.expand
-    return found
+    return lambda pattern: list(module.expand(pattern))
 
 
 @pytest.fixture

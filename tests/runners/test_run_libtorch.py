@@ -1,6 +1,7 @@
 """The C++ program on small models: what it answers and refuses, and that its selftest bites."""
 
 import json
+import os
 import subprocess
 import warnings
 from collections.abc import Callable
@@ -16,9 +17,8 @@ from PIL import Image
 
 from torchcrate.model.contract import Contract, TensorSpec
 
-ROOT = Path(__file__).resolve().parents[2]
 IMAGE = TensorSpec("image", "uint8", ("batch", 1, "height", "width"), 0, 255, "image")
-SCORES = TensorSpec("scores", "float32", ("batch", 3), None, None, "scores")
+SCORES = TensorSpec("scores", "float32", ("batch", 3), None, None, "log-probabilities")
 SUM = TensorSpec("sum", "int64", ("batch",), None, None, "sum of pixels")
 WORDS = Contract((IMAGE,), (SCORES, SUM), ("dark", "middle", "light"))
 
@@ -33,17 +33,6 @@ class Bright(torch.nn.Module):
         light = image.to(torch.float32).mean(dim=(1, 2, 3)) / 255
         off = torch.stack((light, (light - 0.5).abs(), 1 - light), dim=1)
         return torch.log_softmax(-4 * off, dim=1), image.to(torch.int64).sum(dim=(1, 2, 3))
-
-
-@pytest.fixture(scope="session")
-def program() -> Path:
-    """The program, brought up to date by CMake in the release preset's folder."""
-    build = ROOT / "build" / "release"
-    if not (build / "CMakeCache.txt").is_file():
-        prefix = f"-DCMAKE_PREFIX_PATH={torch.utils.cmake_prefix_path}"
-        subprocess.run(["cmake", "--preset", "release", prefix], cwd=ROOT, check=True)
-    subprocess.run(["cmake", "--build", build, "--target", "run_libtorch"], cwd=ROOT, check=True)
-    return build / "run_libtorch"
 
 
 @pytest.fixture
@@ -231,21 +220,36 @@ def test_images_are_answered_in_the_order_asked(run: Run, tmp_path: Path) -> Non
     ]
     assert [row.get("label") for row in rows] == ["dark", "light", "dark", "dark", None, None]
     want = Bright()(torch.zeros(1, 1, 5, 5, dtype=torch.uint8))[0].numpy()[0]
-    assert np.array_equal(np.array(rows[0]["log_probs"], np.float32), want)
+    assert np.array_equal(np.array(rows[0]["scores"], np.float32), want)
+    assert [row.get("sum") for row in rows] == [0, 255 * 25, 0, 0, None, None]
     assert rows[4]["error"].startswith("torn.png: truncated at byte ")
     assert done.stderr == f"Error: {rows[4]['error']}\nError: {rows[5]['error']}\n"
     assert done.returncode == 1
 
 
 @pytest.mark.usefixtures("golden")
-def test_many_images_of_one_size_are_all_answered(run: Run, tmp_path: Path) -> None:
-    for i in range(130):
-        Image.new("L", (4, 4), i).save(tmp_path / f"{i:03}.png")
+@pytest.mark.parametrize("threads", ["1", "4"])
+def test_many_images_come_in_order_with_what_is_refused_among_them(
+    program: Path, tmp_path: Path, threads: str
+) -> None:
+    for i in range(700):
+        Image.new("L", (4 + i % 400 // 100, 4), i % 256).save(tmp_path / f"{i:03}.png")
+    for i in (0, 77, 350, 351, 699):
+        (tmp_path / f"{i:03}.png").write_bytes(b"torn")
 
-    done = run("--image", "*.png", "--json")
+    command = [program, "--image", "*.png", "--json"]
+    env = {**os.environ, "OMP_NUM_THREADS": threads}
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, check=False)
 
     rows = [json.loads(line) for line in done.stdout.splitlines()]
-    want = Bright()(torch.arange(130, dtype=torch.uint8).reshape(-1, 1, 1, 1).expand(-1, 1, 4, 4))
-    assert [row["path"] for row in rows] == [f"{i:03}.png" for i in range(130)]
-    got = np.array([row["log_probs"] for row in rows], np.float32)
-    assert np.allclose(got, want[0].numpy(), rtol=0, atol=1e-6)
+    grey = (torch.arange(700) % 256).to(torch.uint8).reshape(-1, 1, 1, 1).expand(-1, 1, 4, 4)
+    want = Bright()(grey)[0].numpy()
+    assert [row["path"] for row in rows] == [f"{i:03}.png" for i in range(700)]
+    refused = [i for i, row in enumerate(rows) if "error" in row]
+    assert refused == [0, 77, 350, 351, 699]
+    assert done.stderr.splitlines() == [f"Error: {rows[i]['error']}".encode() for i in refused]
+    assert done.returncode == 1
+    for i, row in enumerate(rows):
+        if i not in refused:
+            assert np.allclose(row["scores"], want[i], rtol=0, atol=1e-6), i
+            assert row["sum"] == i % 256 * 4 * (4 + i % 400 // 100)

@@ -18,6 +18,7 @@ from torch import nn
 
 from torchcrate.export import canonical, to_torchscript
 from torchcrate.export.to_onnx import to_onnx
+from torchcrate.export.to_state_dict import to_state_dict
 from torchcrate.model import cases, mnist
 from torchcrate.model.digits import DIGITS, MNIST
 from torchcrate.model.net import Net
@@ -110,10 +111,10 @@ def test_one_weight_off_by_a_thousandth_in_onnx_is_caught(crate: Path) -> None:
 
 
 def test_a_swapped_state_dict_is_caught_by_all_that_were_not_swapped(crate: Path) -> None:
+    with zipfile.ZipFile(crate / "model.pth") as archive:
+        extra = json.loads(archive.read(f"{canonical.TOP}/extra/network.json"))
     torch.manual_seed(0)
-    torch.save(Net().state_dict(), crate / "model.pth")
-    with zipfile.ZipFile(crate / "model.pth", "a") as archive:
-        archive.writestr(f"{canonical.TOP}/extra/contract.json", DIGITS.dump())
+    to_state_dict(Net(), DIGITS, crate / "model.pth", extra)
 
     assert {"torchscript", "onnx", "libtorch", "golden"} <= off(judged(crate))
 

@@ -51,7 +51,9 @@ class Zoo:
         return ModelSpec(
             name=self.name.replace("_", "-"),
             build=f"{self.module}:{self.name}",
-            arguments={} if self.kind in ("classification", "video") else {"weights_backbone": None},
+            arguments={}
+            if self.kind in ("classification", "video")
+            else {"weights_backbone": None},
             inputs=(f"image:float32[{','.join(map(str, shape))}] as image",),
             sizes={"height": smallest, "width": smallest} if free else {},
             samples=self._samples(side, frames if video else 0, free=free),
@@ -93,7 +95,9 @@ def pictures(shape: tuple[int, ...], seed: int) -> np.ndarray[Any, np.dtype[np.f
     rows, columns = np.arange(height)[:, None] / height, np.arange(width)[None, :] / width
     field = np.zeros(shape)
     for _ in range(4):
-        down, across, phase = (chance.uniform(*ends, (*lead, 1, 1)) for ends in ((0, 5), (0, 5), (0, 1)))
+        down, across, phase = (
+            chance.uniform(*ends, (*lead, 1, 1)) for ends in ((0, 5), (0, 5), (0, 1))
+        )
         strength = chance.uniform(0, 1, (*lead, 1, 1))
         field += strength * np.sin(2 * np.pi * (down * rows + across * columns + phase))
     scale = chance.uniform(0.3, 1.3, (lead[0], *(1 for _ in shape[1:])))

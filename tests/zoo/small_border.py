@@ -328,6 +328,6 @@ BORDER = [
     Small(FloatOut, _X, refused="is float, not a tensor"),
     Small(TextOut, _X, refused="answer['what'] is str, not a tensor"),
     Small(NoneOut, _X, refused="answer[1] is NoneType, not a tensor"),
-    Small(OneEach, _X, refused="answers"),
+    Small(OneEach, _X, refused="return the same tensors"),
     Small(ComplexOut, _X, refused="complex64"),
 ]

@@ -91,8 +91,8 @@ def _complete(entry: Entry) -> bool:
 def _attempt(entry: Entry, spec: Any, axes: str) -> str:
     """Export what is not there yet; return why nothing came of it, or ""."""
     import torch
-
     from networks import enliven
+
     from torchcrate.errors import CrateError
     from torchcrate.export import choose
     from torchcrate.export.describe import completed
@@ -134,8 +134,12 @@ def _attempt(entry: Entry, spec: Any, axes: str) -> str:
                 file.unlink()
             last = form.trials[-1]
             entry.formats[form.name] = {
-                "way": form.way, "axes": axes, "largest": last.largest, "cases": last.cases,
-                "megabytes": round(form.size / 1e6, 1), "seconds": round(form.seconds, 1),
+                "way": form.way,
+                "axes": axes,
+                "largest": last.largest,
+                "cases": last.cases,
+                "megabytes": round(form.size / 1e6, 1),
+                "seconds": round(form.seconds, 1),
                 "reason": (kept["reason"] + " / " if kept else "") + form.reason,
             }
     return ""

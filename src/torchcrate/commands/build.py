@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from torchcrate.commands.fleet import all_options, export_fleet
 from torchcrate.commands.options import (
     FILE,
     FOLDER,
@@ -14,8 +15,9 @@ from torchcrate.commands.options import (
     crate_argument,
     data_dir_option,
     needing,
+    tolerance_option,
 )
-from torchcrate.commands.show import bar, notice, say, words
+from torchcrate.commands.show import bar, notice, say, steps
 from torchcrate.commands.target import (
     DEFAULT,
     INPUT,
@@ -63,39 +65,53 @@ def train(data_dir: Path | None, out: Path, **chosen: Any) -> None:
 
 @click.command()
 @target_argument
-@click.option("--out", type=FOLDER, default=Path("build/crate"), show_default=True)
+@click.option("--out", type=FOLDER, help="[default: build/crate; with --all build/crates/NAME]")
 @click.option("--input", "inputs", multiple=True, metavar="NAME:DTYPE[AXES]", help=INPUT)
 @click.option("--checkpoint", type=FILE, help="Weights: .pth or .safetensors, a state_dict.")
 @click.option("--key", help="Where in a training checkpoint the state_dict lies.")
 @click.option("--name", help="Of the crate.  [default: the network's]")
-@click.option("--version", help="Of the crate.  [default: VERSION in the current folder]")
+@click.option(
+    "--version", help="Of the crate.  [default: VERSION or pyproject.toml in this folder]"
+)
+@tolerance_option
+@all_options
 @as_json
 def export(
     target: str | None,
-    out: Path,
+    out: Path | None,
     inputs: tuple[str, ...],
     checkpoint: Path | None,
     key: str | None,
     name: str | None,
     version: str | None,
+    fleet: str | None,
+    jobs: int | None,
+    tolerances: dict[str, float],
     as_json: bool,
 ) -> None:
     """Write a crate: models, golden vectors, programs and instructions; not yet sealed.
 
     TARGET is package.module:SPEC, or package.module:Network with --input. Without one it is
-    the [tool.torchcrate] table of ./pyproject.toml, or else the default network.
+    the [tool.torchcrate] table of ./pyproject.toml, or else the default network. --all FLEET
+    writes many crates at once, and says in the end what became of each.
 
     Example: torchcrate export mypkg.net:SPEC --out build/crate
     """
-    with needing("export"):
-        from torchcrate import road
     from torchcrate.release import origin
     from torchcrate.release.trust.provenance import Origin
 
-    target, spec = spec_named(target, inputs, checkpoint, key, name)
     version = version or origin.version_of(Path.cwd())
     where = Origin.from_env(os.environ, origin.commit_of(Path.cwd()))
-    draft, findings = road.export(spec, target, out, version, where, words("export"))
+    if fleet is not None:
+        export_fleet(fleet, out or Path("build/crates"), version, where, jobs, as_json)
+        return
+    with needing("export"):
+        from torchcrate import road
+    out = out or Path("build/crate")
+    target, spec = spec_named(target, inputs, checkpoint, key, name)
+    spec = spec.tolerating(tolerances)
+    with steps("export") as step:
+        draft, findings = road.export(spec, target, out, version, where, step)
     for line in road.findings_lines(findings):
         notice(line)
     say(as_json, draft, f"{out}: {draft.name} {draft.version}, {len(draft.files)} files")
@@ -112,9 +128,15 @@ def export(
     show_default=True,
     help="Where the C++ program is built; made anew when the crate's sources changed.",
 )
+@tolerance_option
 @as_json
 def verify(
-    crate: Path, data_dir: Path | None, target: str | None, build_dir: Path, as_json: bool
+    crate: Path,
+    data_dir: Path | None,
+    target: str | None,
+    build_dir: Path,
+    tolerances: dict[str, float],
+    as_json: bool,
 ) -> None:
     """Hold the crate's programs against eager; seal the crate if all answer alike.
 
@@ -124,7 +146,8 @@ def verify(
         from torchcrate import road
     importable_here()
     spec = spec_named(target)[1] if target else None
-    manifest = road.verify(spec, crate, build_dir, data_dir, words("verify"))
+    with steps("verify") as step:
+        manifest = road.verify(spec, crate, build_dir, data_dir, step, tolerances)
     say(as_json, manifest, road.parity_table(manifest.parity))
 
 
@@ -143,5 +166,6 @@ def demo(data_dir: Path | None) -> None:
     here = Path.cwd()
     version, where = origin.version_of(here), Origin.from_env(os.environ, origin.commit_of(here))
     target, spec = spec_named(DEFAULT)
-    shown = road.demo(spec, target, Path("build"), data_dir, version, where, words("demo"))
+    with steps("demo") as step:
+        shown = road.demo(spec, target, Path("build"), data_dir, version, where, step)
     click.echo(shown)

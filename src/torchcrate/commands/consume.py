@@ -1,24 +1,78 @@
-"""Commands for who has pulled a crate: doctor."""
+"""Commands for who wonders: doctor, of a network before its export or of a pulled crate."""
 
 from pathlib import Path
 
 import click
 
-from torchcrate.commands.options import FOLDER, as_json
+from torchcrate.commands.options import FILE, as_json, needing
 from torchcrate.commands.show import say
+from torchcrate.commands.target import INPUT, spec_named
 
 
 @click.command()
-@click.argument("crate", metavar="DIR", type=FOLDER)
+@click.argument("target", metavar="TARGET|DIR", required=False)
+@click.option("--input", "inputs", multiple=True, metavar="NAME:DTYPE[AXES]", help=INPUT)
+@click.option("--checkpoint", type=FILE, help="Weights: .pth or .safetensors, a state_dict.")
+@click.option("--key", help="Where in a training checkpoint the state_dict lies.")
+@click.option("--quick", is_flag=True, help="Of a network: without trying ONNX.")
+@click.option("--verbose", is_flag=True, help="Of a network: all that torch says of a format.")
+@click.option("--weights", is_flag=True, help="Of a crate: hold its weights to model.pth.")
 @as_json
-def doctor(crate: Path, as_json: bool) -> None:
-    """Say which runtimes here can run a pulled crate, and what to install for the others.
+def doctor(
+    target: str | None,
+    inputs: tuple[str, ...],
+    checkpoint: Path | None,
+    key: str | None,
+    quick: bool,
+    verbose: bool,
+    weights: bool,
+    as_json: bool,
+) -> None:
+    """Say why a format cannot hold a network, where and what to change; writes nothing.
 
-    Example: torchcrate doctor build/pulled
+    TARGET is package.module:SPEC, or package.module:Network with --input; without one it is
+    the [tool.torchcrate] table of ./pyproject.toml. Of DIR, a pulled crate, it says which
+    runtimes here can run it, and what to install for the others.
+
+    Example: torchcrate doctor mypkg.net:SPEC
     """
-    from torchcrate.errors import RunnerError
+    if target and (":" not in target or Path(target).is_dir()):
+        of_crate(Path(target), weights, as_json)
+        return
+    from torchcrate.errors import ExportError, UsageError
+    from torchcrate.model.project import spec_here
+
+    if not target and spec_here(Path.cwd()) is None:
+        raise UsageError("nothing is named: package.module:SPEC, or the folder of a crate")
+    with needing("export"):
+        from torchcrate.export.doctor.examine import examine
+    named, spec = spec_named(target, inputs, checkpoint, key)
+    diagnosis = examine(spec, named, quick=quick, verbose=verbose)
+    lines = [line for check in diagnosis.checks for line in (check.words(), check.detail) if line]
+    say(as_json, diagnosis, "\n".join(lines))
+    if diagnosis.faults:
+        raise ExportError(f"{spec.name}: a fault in {', '.join(diagnosis.faults)}, see above")
+
+
+def of_crate(crate: Path, weights: bool, as_json: bool) -> None:
+    """Show which runtimes can run a crate, or whether its models hold the same weights.
+
+    Raises:
+        RunnerError: If none can.
+        ParityError: If a weight is off.
+    """
+    from torchcrate.errors import ParityError, RunnerError
     from torchcrate.release.doctor import diagnose
 
+    if weights:
+        with needing("export"):
+            from torchcrate.export.doctor.damage import damaged
+        checks = damaged(crate)
+        say(as_json, checks, "\n".join(check.words() for check in checks))
+        off = [check.name for check in checks if check.state == "fault"]
+        if off:
+            raise ParityError(f"{', '.join(off)} of {crate} is damaged: see above")
+        return
     findings = diagnose(crate)
     lines = []
     for finding in findings:

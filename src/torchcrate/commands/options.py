@@ -39,6 +39,28 @@ data_dir_option = click.option(
     show_envvar=True,
     help="MNIST in torchvision's layout, the four files in MNIST/raw.",
 )
+
+
+def _limits(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> dict[str, float]:
+    """Return limits by runtime, of texts `RUNTIME=LIMIT`."""
+    found = {}
+    for text in given:
+        runtime, _, limit = text.partition("=")
+        try:
+            found[runtime] = float(limit)
+        except ValueError as error:
+            raise click.BadParameter(f"{text!r} is not RUNTIME=LIMIT, say onnx=1e-4") from error
+    return found
+
+
+tolerance_option = click.option(
+    "--tolerance",
+    "tolerances",
+    multiple=True,
+    metavar="RUNTIME=LIMIT",
+    callback=_limits,
+    help="How far a runtime may be from eager, instead of what the spec says; may be repeated.",
+)
 sign_key_option = click.option(
     "--sign-key",
     type=FILE,

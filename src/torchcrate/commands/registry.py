@@ -153,7 +153,10 @@ def versions(name: str, address: str | None, allow_http: bool, as_json: bool) ->
 @registry_options("--from")
 @as_json
 def number(name: str, address: str | None, allow_http: bool, as_json: bool) -> None:
-    """Print the version that this GitLab pipeline publishes; VERSION holds the next release.
+    """Print the version that this GitLab pipeline publishes.
+
+    The file VERSION holds the next release, or else `project.version` in pyproject.toml; where
+    neither does, the tag alone counts.
 
     Example: torchcrate number mnist-net
     """
@@ -163,5 +166,5 @@ def number(name: str, address: str | None, allow_http: bool, as_json: bool) -> N
     with opened(address, allow_http) as registry:
         published = registry.versions(check_name(name))
     pipeline = numbering.Pipeline.from_env(os.environ)
-    version = numbering.number(pipeline, origin.version_of(Path.cwd()), published)
+    version = numbering.number(pipeline, origin.stated(Path.cwd()), published)
     say(as_json, version, version)

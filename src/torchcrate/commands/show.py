@@ -1,13 +1,18 @@
 """What a command shows: results on stdout, all else on stderr."""
 
+import itertools
 import json
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import click
+
+_WIDTH = 20  # columns of a bar
+_PAUSE = 0.25  # seconds between two looks of a bar that only moves
 
 
 def say(as_json: bool, value: Any, words: str) -> None:
@@ -28,6 +33,67 @@ def notice(line: str) -> None:
 def words(command: str) -> Callable[[str], None]:
     """Return a function that shows each step of long work as one line."""
     return lambda step: click.echo(f"{command}: {step}", err=True)
+
+
+@contextmanager
+def steps(command: str) -> Iterator[Callable[[str], None]]:
+    """Give a function that shows each step of long work: as one line, on a terminal as a bar.
+
+    The bar moves while the step lasts, be it minutes, and tells the seconds so far.
+    """
+    if not sys.stderr.isatty():
+        yield words(command)
+        return
+    shown = _Steps(command)
+    try:
+        yield shown.begin
+    finally:
+        shown.close()
+
+
+class _Steps:
+    """The step that is going on, on a line that a thread of its own keeps moving."""
+
+    def __init__(self, command: str) -> None:
+        self._command = command
+        self._step = ""
+        self._start = time.monotonic()
+        self._alone = threading.Lock()
+        self._ended = threading.Event()
+        self._mover = threading.Thread(target=self._move, daemon=True)
+        self._mover.start()
+
+    def begin(self, step: str) -> None:
+        """Leave the line of the last step as it is, with its seconds, and begin the next."""
+        with self._alone:
+            self._leave()
+            self._step, self._start = step, time.monotonic()
+            self._show("")
+
+    def close(self) -> None:
+        """Leave the last line as it is."""
+        self._ended.set()
+        self._mover.join()
+        self._leave()
+
+    def _leave(self) -> None:
+        if self._step:
+            self._show("", f", {time.monotonic() - self._start:.0f} s\n")
+
+    def _move(self) -> None:
+        places = [*range(_WIDTH - 3), *range(_WIDTH - 3, 0, -1)]
+        for turn in itertools.count():
+            if self._ended.wait(_PAUSE):
+                return
+            at = places[turn % len(places)]
+            bar = f"{'-' * at}###{'-' * (_WIDTH - 3 - at)}"
+            with self._alone:
+                if self._step:
+                    self._show(f"[{bar}]  ", f"  {time.monotonic() - self._start:.0f} s")
+
+    def _show(self, before: str, after: str = "") -> None:
+        line = f"\r\033[K{before}{self._command}: {self._step}{after}"
+        click.echo(line, nl=False, err=True)
 
 
 Moved = Callable[[str, int, int], None]
@@ -71,7 +137,7 @@ class _Bar:
         self._bar = click.progressbar(
             length=total,
             file=sys.stderr,
-            width=20,
+            width=_WIDTH,
             show_eta=False,
             item_show_func=self._figures,
             update_min_steps=max(1, total // 200),

@@ -1,7 +1,6 @@
 """Which network a command speaks of: a spec by its name, a table of the project, or ours."""
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,6 +44,8 @@ def spec_named(
     Raises:
         UsageError: If there is none, or what it says cannot be.
     """
+    from dataclasses import replace
+
     from torchcrate.model import project, targets
 
     importable_here()

@@ -1,0 +1,1 @@
+"""How fast a crate is: contestants in turns, in one run, judged by ratios."""

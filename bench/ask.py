@@ -1,0 +1,73 @@
+"""A process that holds one crate's model warm, and times calls when it is asked to.
+
+Reads lines like `answer 200` on stdin: what to call and how often. Writes a line of JSON
+for each, the seconds of every call.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from torchcrate.bench.bare import Array, Call, bare, in_order, kernel, shipped
+
+_WARM = 10  # calls before those that count: a profiled graph compiles in its first ones
+
+
+def main(runtime: str, crate: str, inputs: str) -> int:
+    """Answer until stdin ends.
+
+    Args:
+        runtime: "eager", "torchscript" or "onnx".
+        crate: The folder of the crate.
+        inputs: An npz file with the inputs by name, in the contract's order.
+    """
+    with np.load(inputs) as stored:
+        given = {name: stored[name] for name in stored.files}
+    makers: dict[str, Callable[[], Call]] = {
+        "answer": lambda: _answer(runtime, Path(crate), given),
+        "bare": lambda: _bare(runtime, Path(crate), given),
+        "kernel": kernel,
+    }
+    calls: dict[str, Call] = {}
+    for line in sys.stdin:
+        name, count = line.split()
+        try:
+            calls[name] = calls.get(name) or makers[name]()
+            found = timed(calls[name], int(count))
+        except Exception as error:  # a damaged crate raises whatever its bytes led to
+            print(f"Error: {error}".split("\n")[0], file=sys.stderr)
+            return 1
+        print(json.dumps(found), flush=True)
+    return 0
+
+
+def _answer(runtime: str, crate: Path, given: Mapping[str, Array]) -> Call:
+    model = shipped(runtime, crate)
+    ordered = in_order(model, given)
+    return lambda: model.answer(ordered)
+
+
+def _bare(runtime: str, crate: Path, given: Mapping[str, Array]) -> Call:
+    alone = bare(runtime, crate, given)
+    prepared = [alone.prepare(array) for array in given.values()]
+    return lambda: alone.call(*prepared)
+
+
+def timed(call: Call, count: int) -> list[float]:
+    """Return the seconds of each of `count` calls, after some that do not count."""
+    for _ in range(_WARM):
+        call()
+    found = []
+    for _ in range(count):
+        begun = time.perf_counter_ns()
+        call()
+        found.append((time.perf_counter_ns() - begun) * 1e-9)
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,160 @@
+"""The gate: a crate's speed and size held to a budget, and to the version before it."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from torchcrate.bench.files import python
+from torchcrate.bench.process import process
+from torchcrate.bench.race import Contestant, Rules, compared, judged, race
+from torchcrate.bench.results import Bar, Lane, Part, Spread
+from torchcrate.bench.setting import Setting
+from torchcrate.bench.subject import Subject, images
+from torchcrate.bench.words import figure, seconds
+from torchcrate.bench.worker import working
+from torchcrate.errors import BudgetError
+
+KERNEL = "reference kernel"
+_TURNS = 5  # times as many, and as short: what disturbs the machine then disturbs all alike
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a release must keep to.
+
+    Attributes:
+        latency: The most that a warm call may take in the runtime that the crate's front door
+            takes first, in units of the reference kernel of the same run: a product of two
+            128 x 128 float32 matrices on one thread. None for no limit.
+        size: The most bytes of all files; None for no limit.
+        slower: How many times longer than the version before anything may take.
+    """
+
+    latency: float | None = None
+    size: float | None = None
+    slower: float = 1.25
+
+
+def gate(
+    subject: Subject, before: Subject | None, budget: Budget, setting: Setting, scratch: Path
+) -> Part:
+    """Race a crate against the version before it, if there is one, and judge both budgets.
+
+    Args:
+        subject: The crate that is to be released.
+        before: The version that it is raced against.
+        budget: What it must keep to.
+        setting: Files, rounds and calls.
+        scratch: A folder for the inputs.
+
+    Raises:
+        FolderError: If a folder cannot be written.
+    """
+    raced = {"this": subject} | ({before.title: before} if before else {})
+    common = [each for each in subject.runtimes if not before or each in before.runtimes]
+    lanes = _race_warm(raced, common if before else common[:1], setting, scratch)
+    if before:
+        whole = [each for name in raced for each in _whole(name, raced[name], common, setting)]
+        lanes += race(whole, setting.rules, setting.turns("gate"))
+    named = {lane.name: lane for lane in lanes}
+    bars = [
+        *_own(subject, budget, named),
+        *(_against(before, common, budget, named) if before else ()),
+    ]
+    settings = {"rounds": str(setting.rules.rounds), "calls a round": str(setting.calls)}
+    title = f"{subject.title} against {before.title}" if before else f"{subject.title} alone"
+    words = () if before else ("No version before it: nothing was raced.",)
+    return Part("gate", title, settings, lanes, tuple(bars), words=words)
+
+
+def require(part: Part) -> None:
+    """Let a release go on if every bar of the gate holds.
+
+    Raises:
+        BudgetError: If one does not, with both distributions.
+    """
+    broken = [bar for bar in part.bars if not bar.holds]
+    if broken:
+        bar = broken[0]
+        found = figure(bar.found.median, bar.unit) if bar.found else "no figure"
+        more = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
+        note = f": {bar.note}" if bar.note else ""
+        raise BudgetError(
+            f"{bar.what} is {found}, the budget is {figure(bar.bound, bar.unit)}{more}{note}"
+        )
+
+
+def _race_warm(
+    raced: dict[str, Subject], runtimes: Sequence[str], setting: Setting, scratch: Path
+) -> tuple[Lane, ...]:
+    """Race warm calls of each crate in each runtime, and the reference kernel."""
+    calls = max(1, setting.calls // _TURNS)
+    rules = Rules(_TURNS * setting.rules.rounds, setting.rules.warmup, setting.rules.seed)
+    contestants: list[Contestant] = []
+    with ExitStack() as stack:
+        for name, each in raced.items():
+            for runtime in runtimes:
+                worker = stack.enter_context(working(each, runtime, scratch))
+                contestants.append(worker.contestant(_warm(name, runtime), "answer", calls))
+                if len(contestants) == 1:
+                    contestants.append(worker.contestant(KERNEL, "kernel", calls))
+        return race(contestants, rules, setting.turns("gate"))
+
+
+def _warm(name: str, runtime: str) -> str:
+    return f"{name}: {runtime}, warm call"
+
+
+def _files(name: str, runtime: str) -> str:
+    return f"{name}: run_{runtime}, whole process"
+
+
+def _whole(name: str, each: Subject, runtimes: list[str], setting: Setting) -> list[Contestant]:
+    """Return whole processes over the same files, for crates that read images."""
+    if not each.reads_images:
+        return []
+    read = images(each, setting.files, setting.out, setting.data_dir)
+    return [
+        process(_files(name, runtime), python(each, runtime, read.pattern), read.count)
+        for runtime in runtimes
+    ]
+
+
+def _own(subject: Subject, budget: Budget, lanes: dict[str, Lane]) -> list[Bar]:
+    bars = []
+    if budget.size is not None:
+        megabytes = [subject.size / 1e6]
+        bars.append(judged("size of all files", megabytes, budget.size / 1e6, unit="MB"))
+    if budget.latency is not None:
+        runtime = subject.runtimes[0]
+        what, warm = f"latency: warm call in {runtime} / reference kernel", _warm("this", runtime)
+        bars.append(compared(what, lanes, warm, KERNEL, budget.latency))
+    return bars
+
+
+def _against(
+    before: Subject, runtimes: list[str], budget: Budget, lanes: dict[str, Lane]
+) -> list[Bar]:
+    """Judge how much longer this crate takes; what the one before cannot do is no fault of it."""
+    bars = []
+    for runtime in runtimes:
+        for kind, words in ((_warm, "warm call"), (_files, "whole process")):
+            new, old = kind("this", runtime), kind(before.title, runtime)
+            if old not in lanes:
+                continue
+            what = f"{runtime}, {words}: this / {before.title}"
+            if lanes[old].failure:
+                why = f"{before.title} was not raced: {lanes[old].failure}"
+                bars.append(Bar(what, None, budget.slower, False, "x", True, why))
+                continue
+            bar = compared(what, lanes, new, old, budget.slower)
+            note = bar.note or f"{_lies(lanes[new])} against {_lies(lanes[old])}"
+            bars.append(Bar(what, bar.found, bar.bound, False, "x", bar.holds, note))
+    return bars
+
+
+def _lies(lane: Lane) -> str:
+    """Return how a distribution lies, in words."""
+    lies = Spread.of(lane.seconds)
+    return f"{seconds(lies.median)} (10 % to 90 %: {seconds(lies.low)} to {seconds(lies.high)})"

@@ -1,0 +1,97 @@
+"""One warm call after another: the crate's runner against the bare runtime, and busy cores."""
+
+from contextlib import ExitStack
+from pathlib import Path
+
+from torchcrate.bench.machine import cores
+from torchcrate.bench.race import Contestant, Rules, Sample, compared, race
+from torchcrate.bench.results import Part
+from torchcrate.bench.setting import Setting
+from torchcrate.bench.subject import Subject
+from torchcrate.bench.worker import neighbours, working
+
+_TURNS = 5  # times as many, and as short: what disturbs the machine then disturbs all alike
+
+
+def latency(subject: Subject, setting: Setting, scratch: Path) -> Part:
+    """Race the runner of each Python runtime against the bare call of the runtime.
+
+    Args:
+        subject: The crate.
+        setting: Rounds and calls.
+        scratch: A folder for the inputs.
+    """
+    with ExitStack() as stack:
+        contestants, (rules, calls) = [], _turns(setting)
+        for runtime in subject.runtimes:
+            for name, call in (("runner", "answer"), ("bare call", "bare")):
+                worker = stack.enter_context(working(subject, runtime, scratch))
+                contestants.append(worker.contestant(f"{runtime}: {name}", call, calls))
+        lanes = race(contestants, rules, setting.turns("latency"))
+    named = {lane.name: lane for lane in lanes}
+    bars = tuple(
+        compared(
+            f"4 {runtime}: warm call of the runner / of the bare runtime",
+            named,
+            f"{runtime}: runner",
+            f"{runtime}: bare call",
+            1.1,
+        )
+        for runtime in subject.runtimes
+    )
+    settings = {"rounds": str(rules.rounds), "calls a round": str(calls)}
+    return Part("latency", "One warm call, the same input", settings, lanes, bars)
+
+
+def busy(subject: Subject, setting: Setting, scratch: Path) -> Part:
+    """Measure warm calls of TorchScript on one thread and on all, alone and with neighbours.
+
+    Args:
+        subject: A crate that has TorchScript.
+        setting: Rounds and calls.
+        scratch: A folder for the inputs.
+    """
+    many = cores()
+    threads = {
+        "one thread": {"OMP_NUM_THREADS": "1"},
+        f"{many} threads": {"OMP_NUM_THREADS": str(many), "OMP_WAIT_POLICY": "passive"},
+        f"{many} threads that spin": {"OMP_NUM_THREADS": str(many), "OMP_WAIT_POLICY": "active"},
+    }
+    with ExitStack() as stack:
+        contestants, (rules, calls) = [], _turns(setting)
+        for name, env in threads.items():
+            worker = stack.enter_context(working(subject, "torchscript", scratch, env))
+            contestants.append(worker.contestant(name, "bare", calls))
+        worker = stack.enter_context(working(subject, "torchscript", scratch))
+        contestants.append(worker.contestant("the runner", "answer", calls))
+        loaded = [_beside(each, many) for each in contestants]
+        lanes = race([*contestants, *loaded], rules, setting.turns("busy"))
+    named = {lane.name: lane for lane in lanes}
+    bar = compared(
+        "4 with busy neighbours: the runner / the bare runtime on one thread",
+        named,
+        loaded[-1].name,
+        loaded[0].name,
+        1.2,
+    )
+    settings = {"rounds": str(rules.rounds), "neighbours": str(many)}
+    title = "One warm call of TorchScript, alone and while others keep all cores busy"
+    return Part("busy", title, settings, lanes, (bar,))
+
+
+def _turns(setting: Setting) -> tuple[Rules, int]:
+    """Return the rules of a race of warm calls, and the calls of one turn."""
+    chosen = setting.rules
+    return Rules(_TURNS * chosen.rounds, chosen.warmup, chosen.seed), max(
+        1, setting.calls // _TURNS
+    )
+
+
+def _beside(contestant: Contestant, count: int) -> Contestant:
+    """Return the same contestant with `count` busy processes beside it."""
+
+    def measure() -> Sample:
+        with neighbours(count):
+            return contestant.measure()
+
+    return Contestant(f"{contestant.name}, busy", measure)

@@ -1,0 +1,40 @@
+"""What every figure depends on, stated without naming the machine."""
+
+import os
+import platform
+from importlib import metadata
+from pathlib import Path
+
+_PACKAGES = ("torch", "onnxruntime", "numpy", "pillow")
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def described() -> dict[str, str]:
+    """Return processor, cores, memory, load, and the versions of what computes."""
+    found = {
+        "processor": _named("/proc/cpuinfo", "model name") or platform.machine(),
+        "cores": str(cores()),
+        "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 1e9:.0f} GB",
+        "load before": f"{os.getloadavg()[0]:.1f}",
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+    }
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _named(path: str, key: str) -> str:
+    try:
+        lines = Path(path).read_text().splitlines()
+    except OSError:
+        return ""
+    values = [line.partition(":")[2].strip() for line in lines if line.startswith(key)]
+    return values[0] if values else ""

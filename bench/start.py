@@ -1,0 +1,87 @@
+"""From the start of a process to one answer, against processes that only load the runtime."""
+
+import sys
+from pathlib import Path
+
+import safetensors.numpy
+
+from torchcrate.bench.process import Command, process
+from torchcrate.bench.race import Contestant, Rules, compared, race
+from torchcrate.bench.results import Part
+from torchcrate.bench.setting import Setting
+from torchcrate.bench.subject import Programs, Subject, images, one_case
+
+_IMPORTS = {
+    "onnx": "import numpy, onnxruntime",
+    "torchscript": "import numpy, torch",
+    "eager": "import numpy, torch",
+}
+_BOUNDS = {"onnx": 1.25}  # of the others nothing was promised
+_MORE = 3  # times the rounds where there is a bound: such a start is short
+_CPP, _EMPTY = "C++ program", "C++ that only loads LibTorch"
+
+
+def start(subject: Subject, cpp: Programs | None, setting: Setting, scratch: Path) -> Part:
+    """Race all programs of a crate, from start to one answer.
+
+    Args:
+        subject: The crate.
+        cpp: Its C++ program with its baselines; None if it has none.
+        setting: How often.
+        scratch: A folder for the input, if that is no image, and its answer.
+
+    Raises:
+        FolderError: If the input cannot be written.
+    """
+    options, lines = _question(subject, setting, scratch)
+    crate: Command = ["--crate", subject.folder.resolve()]
+    often: list[Contestant] = []
+    if cpp:
+        command: Command = [cpp.shipped, *crate, *options]
+        often = [process(_CPP, command, lines), process(_EMPTY, [cpp.empty], 0)]
+    once: list[Contestant] = []
+    for runtime in subject.runtimes:
+        ours: Command = [sys.executable, subject.program(runtime), *crate, *options]
+        imports = [sys.executable, "-c", _needed(subject, runtime)]
+        pair = process(f"run_{runtime}", ours, lines), process(_alone(runtime), imports, 0)
+        (often if runtime in _BOUNDS else once).extend(pair)
+    once_rules, turns = setting.rules, setting.turns("start")
+    rules = Rules(_MORE * once_rules.rounds, once_rules.warmup, once_rules.seed)
+    lanes = (*race(often, rules, turns), *race(once, once_rules, turns))
+    named = {lane.name: lane for lane in lanes}
+    what = "one image" if subject.reads_images else "one call"
+    bars = []
+    if cpp:
+        title = f"3 C++: {what} / only loading LibTorch"
+        bars.append(compared(title, named, _CPP, _EMPTY, 1.15))
+    for runtime in subject.runtimes:
+        if runtime in _BOUNDS:
+            title, imports_lane = (
+                f"3 run_{runtime}: {what} / its imports",
+                f"its imports ({runtime})",
+            )
+            bound = _BOUNDS[runtime]
+            bars.append(compared(title, named, f"run_{runtime}", imports_lane, bound))
+    settings = {"rounds": str(rules.rounds)}
+    return Part(
+        "start", f"{what.capitalize()}, process start to answer", settings, lanes, tuple(bars)
+    )
+
+
+def _alone(runtime: str) -> str:
+    return f"its imports ({runtime})"
+
+
+def _needed(subject: Subject, runtime: str) -> str:
+    """Return an import of what a runner needs: the runtime, and what reads its input."""
+    return _IMPORTS[runtime] + (", PIL.Image" if subject.reads_images else ", safetensors.numpy")
+
+
+def _question(subject: Subject, setting: Setting, scratch: Path) -> tuple[list[str], int]:
+    """Return the options that ask for one answer, and how many lines it is."""
+    if subject.reads_images:
+        read = images(subject, 1, setting.out, setting.data_dir)
+        return ["--image", str(read.folder / "000000.png")], 1
+    given, out = scratch / "one.safetensors", scratch / "answer.safetensors"
+    safetensors.numpy.save_file(one_case(subject), given)
+    return ["--tensors", str(given), "--out", str(out)], 0

@@ -1,0 +1,123 @@
+"""All races of one benchmark, and the files that it leaves."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from torchcrate.bench import svg
+from torchcrate.bench.budget import Budget, gate
+from torchcrate.bench.exporting import exporting
+from torchcrate.bench.files import files
+from torchcrate.bench.latency import busy, latency
+from torchcrate.bench.machine import described
+from torchcrate.bench.memory import memory
+from torchcrate.bench.results import Part, Results
+from torchcrate.bench.setting import Setting
+from torchcrate.bench.start import start
+from torchcrate.bench.subject import Programs, Subject
+from torchcrate.bench.training import training
+from torchcrate.errors import UsageError
+from torchcrate.files import write_whole
+
+JSON = "bench.json"
+PARTS = ("files", "start", "latency", "busy", "memory")
+MORE = ("scale", "export", "training")  # what takes longest, or says nothing of one crate
+_IMAGES = {"files", "memory", "scale"}  # for crates that read images
+_TORCHSCRIPT = {"busy", "scale"}
+_PROGRAMS = {"files", "start", "memory", "scale"}  # start the C++ program
+
+
+def parts_of(setting: Setting, *, every: bool) -> tuple[str, ...]:
+    """Return the parts that are run where none is named; training only where its data is."""
+    more = MORE if setting.data_dir else [part for part in MORE if part != "training"]
+    return (*PARTS, *more) if every else PARTS
+
+
+def bench(subject: Subject, parts: Sequence[str], setting: Setting) -> Results:
+    """Run the named parts one after another.
+
+    Args:
+        subject: The crate.
+        parts: Of PARTS and MORE; what the crate has nothing for is left out.
+        setting: How much, how often and where.
+
+    Raises:
+        UsageError: If a part is none.
+        RunnerError: If a program cannot be built or a training fails.
+        FolderError: If a folder cannot be written, or MNIST is not there.
+    """
+    unknown = [part for part in parts if part not in (*PARTS, *MORE)]
+    if unknown:
+        raise UsageError(f"{unknown[0]!r} is no part: there are {', '.join((*PARTS, *MORE))}")
+    machine, programs = described(), None
+    if subject.sources and _PROGRAMS & set(parts):
+        from torchcrate.bench import cpp  # torch, which takes a second to import
+
+        setting.say("build C++")
+        programs = cpp.programs(subject, setting.build)
+    with tempfile.TemporaryDirectory(prefix="torchcrate-") as folder:
+        found = [
+            result
+            for part in parts
+            if (subject.reads_images or part not in _IMAGES)
+            and ("torchscript" in subject.runtimes or part not in _TORCHSCRIPT)
+            for result in _run(part, subject, programs, setting, Path(folder))
+        ]
+    return Results(subject.title, subject.content, machine, setting.rules.seed, tuple(found))
+
+
+def _run(
+    part: str, subject: Subject, programs: Programs | None, setting: Setting, scratch: Path
+) -> Iterator[Part]:
+    """Run one part; "scale" is several."""
+    if part == "files":
+        yield files(subject, programs, setting)
+    elif part == "start":
+        yield start(subject, programs, setting, scratch)
+    elif part == "latency":
+        yield latency(subject, setting, scratch)
+    elif part == "busy":
+        yield busy(subject, setting, scratch)
+    elif part == "memory":
+        yield memory(subject, programs, setting)
+    elif part == "export":
+        yield exporting(setting)
+    elif part == "training":
+        yield training(setting)
+    else:
+        from torchcrate.bench import scale  # torch
+
+        for kind in ("parameters", "batch", "side"):
+            yield scale.growth(subject, kind, setting)
+        yield scale.count(subject, programs, setting)
+
+
+def gate_alone(
+    subject: Subject, before: Subject | None, budget: Budget, setting: Setting
+) -> Results:
+    """Hold a crate to its budget and to the version before it; see `budget.gate`.
+
+    Raises:
+        FolderError: If a folder cannot be written.
+    """
+    machine = described()
+    with tempfile.TemporaryDirectory(prefix="torchcrate-") as folder:
+        part = gate(subject, before, budget, setting, Path(folder))
+    return Results(subject.title, subject.content, machine, setting.rules.seed, (part,))
+
+
+def save(results: Results, out: Path) -> tuple[Path, ...]:
+    """Write bench.json and a picture of each part into `out`, and return their paths.
+
+    Raises:
+        FolderError: If `out` cannot be written.
+    """
+    written = {JSON: results.dump().decode()}
+    for part in results.parts:
+        if part.plots:
+            written |= {f"{plot.name}.svg": svg.curves(plot) for plot in part.plots}
+        else:
+            written[f"{part.name}.svg"] = svg.strips(part.title, part.lanes)
+    for name, text in written.items():
+        write_whole(out / name, text.encode())
+    return tuple(out / name for name in written)

@@ -1,0 +1,167 @@
+#include "lines.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <deque>
+#include <istream>
+#include <nlohmann/json.hpp>
+#include <ostream>
+#include <string>
+
+#include "errors.h"
+#include "values.h"
+#include "wording.h"
+
+namespace {
+
+using Json = nlohmann::ordered_json;  // what is foreign is named in the order of the line
+
+/// Parses a line as Python's json does: with NaN, Infinity and -Infinity.
+///
+/// The library has no such words. They become null, and as there may be others, what each null of
+/// the line stands for is kept in order, and put back when the library comes to it.
+Json parse(const std::string& line) {
+  std::string plain;
+  std::deque<Json> nulls;
+  bool quoted = false;
+  for (std::size_t at = 0; at < line.size();) {
+    const auto begins = [&](const char* word) {
+      return line.compare(at, std::strlen(word), word) == 0;
+    };
+    const char letter = line[at];
+    if (quoted || (letter != 'N' && letter != 'I' && letter != '-' && letter != 'n')) {
+      if (quoted && letter == '\\' && at + 1 < line.size()) plain += line[at++];
+      if (letter == '"') quoted = !quoted;
+      plain += line[at++];
+      continue;
+    }
+    const char* const word = begins("NaN")         ? "NaN"
+                             : begins("Infinity")  ? "Infinity"
+                             : begins("-Infinity") ? "-Infinity"
+                             : begins("null")      ? "null"
+                                                   : nullptr;
+    if (word == nullptr) {
+      plain += line[at++];
+      continue;
+    }
+    const double value = letter == 'N' ? NAN : letter == 'I' ? INFINITY : -INFINITY;
+    nulls.push_back(letter == 'n' ? Json() : Json(value));
+    plain += "null";
+    at += std::strlen(word);
+  }
+  return Json::parse(plain, [&nulls](int, Json::parse_event_t event, Json& value) {
+    if (event == Json::parse_event_t::value && value.is_null()) {
+      value = nulls.front();
+      nulls.pop_front();
+    }
+    return true;
+  });
+}
+
+/// Appends the innermost values of nested lists; false if the lengths of the lists differ.
+bool flatten(const Json& value, const std::vector<std::int64_t>& shape, std::size_t axis,
+             std::vector<const Json*>& leaves) {
+  if (axis == shape.size()) {
+    leaves.push_back(&value);
+    return !value.is_array();
+  }
+  return value.is_array() && static_cast<std::int64_t>(value.size()) == shape[axis] &&
+         std::all_of(value.begin(), value.end(),
+                     [&](const Json& part) { return flatten(part, shape, axis + 1, leaves); });
+}
+
+bool is_element(const std::string& dtype, const Json& leaf) {
+  if (dtype == "bool") return leaf.is_boolean();
+  return dtype.rfind("float", 0) == 0 ? leaf.is_number() : leaf.is_number_integer();
+}
+
+/// Appends a number, or a truth, as an element of `dtype`; false if that has no such number.
+bool append(Bytes& data, const std::string& dtype, const Json& leaf) {
+  if (leaf.is_boolean()) {
+    data.push_back(leaf.get<bool>() ? 1 : 0);
+    return true;
+  }
+  const bool large = leaf.is_number_unsigned() && leaf.get<std::uint64_t>() > INT64_MAX;
+  if (large || leaf.is_number_float()) return append_element(data, dtype, leaf.get<double>());
+  return append_element(data, dtype, leaf.get<std::int64_t>());
+}
+
+/// Returns the tensor that `value` writes for `spec`.
+/// @throws ContractError if it writes none.
+Tensor tensor_of(const Contract& contract, const TensorSpec& spec, const Json& value) {
+  Tensor tensor{spec.dtype, {}, {}};
+  for (const Json* inner = &value; inner->is_array(); inner = &inner->front()) {
+    tensor.shape.push_back(static_cast<std::int64_t>(inner->size()));
+    if (inner->empty()) break;
+  }
+  std::vector<const Json*> leaves;
+  if (!flatten(value, tensor.shape, 0, leaves)) {
+    throw ContractError(spec.name + " is no regular list of numbers");
+  }
+  if (leaves.empty()) {
+    for (std::size_t i = tensor.shape.size(); i < spec.axes.size(); ++i) {
+      tensor.shape.push_back(contract.limits_of(spec.axes[i]).minimum);
+    }
+  }
+  for (const Json* leaf : leaves) {
+    if (!is_element(spec.dtype, *leaf)) {
+      throw ContractError(spec.name + " holds a value that is no " + spec.dtype);
+    }
+  }
+  for (const Json* leaf : leaves) {
+    if (!append(tensor.data, spec.dtype, *leaf)) {
+      throw ContractError(spec.name + " holds a number beyond " + spec.dtype);
+    }
+  }
+  return tensor;
+}
+
+void require_input(const Contract& contract, const std::string& name) {
+  std::string names;
+  for (const TensorSpec& spec : contract.inputs) {
+    if (spec.name == name) return;
+    names += (names.empty() ? "" : ", ") + spec.name;
+  }
+  throw ContractError(name + " is no input, the contract has " + names);
+}
+
+Given given_by(const Contract& contract, const std::string& line) {
+  Json call;
+  try {
+    call = parse(line);
+  } catch (const Json::exception&) {
+    throw ContractError("not an object of JSON");
+  }
+  if (!call.is_object()) throw ContractError("not an object of JSON");
+  for (const auto& [name, value] : call.items()) require_input(contract, name);
+  Given given;
+  for (const TensorSpec& spec : contract.inputs) {
+    const auto value = call.find(spec.name);
+    given.emplace_back();
+    if (value != call.end() && !value->is_null()) given.back() = tensor_of(contract, spec, *value);
+  }
+  return given;
+}
+
+}  // namespace
+
+int answer_lines(const ScriptModel& model, std::istream& in, std::ostream& out,
+                 std::ostream& errors) {
+  int code = 0;
+  std::string line;
+  for (std::size_t number = 1; std::getline(in, line); ++number) {
+    std::string reason;
+    try {
+      out << json_outputs(model.contract(), model.run(given_by(model.contract(), line))) << '\n';
+    } catch (const CrateError& error) {
+      code = 1;
+      reason = "line " + std::to_string(number) + ": " + error.what();
+      out << json_error("", reason) << '\n';
+    }
+    out.flush();
+    if (!out) throw RunnerError("cannot write the answers: no space left, or nobody reads");
+    if (!reason.empty()) errors << "Error: " << reason << '\n';
+  }
+  return code;
+}

@@ -1,0 +1,21 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "tensor.h"
+
+/// Returns the elements of a tensor; bool as 0 and 1.
+[[nodiscard]] std::vector<double> widened(const Tensor& tensor);
+
+/// Returns the tensor at one position of the first axis, without this axis.
+[[nodiscard]] Tensor row_of(const Tensor& tensor, std::size_t row);
+
+/// Appends a tensor as nested lists of JSON, as Python's json prints `tolist()`: numbers
+/// round-trip, and those that JSON has no word for are NaN, Infinity and -Infinity.
+void append_json(std::string& line, const Tensor& tensor);
+
+/// Appends one number as an element of `dtype`, rounded to the nearest where it has a fraction.
+/// @return whether there is such an element; if not, nothing is appended.
+[[nodiscard]] bool append_element(Bytes& data, const std::string& dtype, double value);
+[[nodiscard]] bool append_element(Bytes& data, const std::string& dtype, std::int64_t value);

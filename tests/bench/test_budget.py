@@ -1,0 +1,108 @@
+"""The gate stops a crate that is slower or larger than it may be, and only such a one."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from torchcrate.bench.budget import KERNEL, Budget, gate, require
+from torchcrate.bench.results import Part, Results
+from torchcrate.bench.setting import Setting
+from torchcrate.bench.subject import Subject
+from torchcrate.errors import BudgetError
+
+Make = Callable[..., Path]
+Value = Callable[[Path, str], Subject]
+LATE = 0.004  # seconds; a warm answer takes less than a tenth of it
+
+
+@pytest.fixture
+def raced(pulled: Make, subject: Value, setting: Setting, tmp_path: Path) -> Callable[..., Part]:
+    """Race a crate whose answers are late by so much against another."""
+
+    def race(budget: Budget, this: float, before: float) -> Part:
+        new, old = (
+            subject(pulled("new", this), "net 2.0.0"),
+            subject(pulled("old", before), "net 1.0.0"),
+        )
+        return gate(new, old, budget, setting, tmp_path)
+
+    return race
+
+
+def test_a_crate_that_became_slower_is_stopped_with_both_distributions(
+    raced: Callable[..., Part],
+) -> None:
+    part = raced(Budget(slower=1.5), LATE, 0.0)
+
+    with pytest.raises(BudgetError, match=r"this / net 1\.0\.0 is .*, the budget is 1\.50") as stop:
+        require(part)
+    assert str(stop.value).count("10 % to 90 %") == 2
+    assert stop.value.exit_code == 11
+
+
+def test_a_crate_that_became_faster_is_let_through(raced: Callable[..., Part]) -> None:
+    part = raced(Budget(slower=20), 0.0, LATE)  # whole processes may take turns with anything
+
+    require(part)
+    warm = next(bar for bar in part.bars if "warm call" in bar.what)
+    assert warm.found
+    assert warm.found.median < 0.5
+
+
+def test_what_the_version_before_cannot_do_is_no_fault_of_this_one(
+    pulled: Make, subject: Value, setting: Setting, tmp_path: Path
+) -> None:
+    old = pulled("old")
+    (old / "model.onnx").write_bytes(b"damaged")
+    new = subject(pulled("new"), "net 2.0.0")
+
+    part = gate(new, subject(old, "net 1.0.0"), Budget(), setting, tmp_path)
+
+    require(part)
+    assert "net 1.0.0 was not raced" in part.bars[0].note
+
+
+def test_a_crate_that_does_not_answer_is_stopped(
+    pulled: Make, subject: Value, setting: Setting, tmp_path: Path
+) -> None:
+    new = pulled("new")
+    (new / "model.onnx").write_bytes(b"damaged")
+
+    part = gate(subject(new, "net 2"), subject(pulled("old"), "net 1"), Budget(), setting, tmp_path)
+
+    with pytest.raises(BudgetError, match="refused"):
+        require(part)
+
+
+def test_latency_and_size_are_held_to_their_budgets(
+    pulled: Make, subject: Value, setting: Setting, tmp_path: Path
+) -> None:
+    slow = subject(pulled("slow", LATE), "net 1.0.0")
+    ample, tight = Budget(1e6, slow.size), Budget(1.0, slow.size - 1)
+
+    good, bad = (gate(slow, None, budget, setting, tmp_path) for budget in (ample, tight))
+
+    require(good)
+    assert [bar.holds for bar in bad.bars] == [False, False]
+    assert {lane.name for lane in bad.lanes} >= {KERNEL}
+    assert bad.words == ("No version before it: nothing was raced.",)
+
+
+def test_the_command_writes_all_figures_before_it_refuses(
+    pulled: Make, tmp_path: Path, torchcrate: Callable[..., "subprocess.CompletedProcess[str]"]
+) -> None:
+    new, old, out = pulled("new", LATE), pulled("old"), tmp_path / "out"
+    options = ("--against", old, "--rounds", 1, "--calls", 10, "--files", 10, "--out", out)
+
+    done = torchcrate("bench", new, *map(str, options), "--json")
+
+    results = Results.parse((out / "bench.json").read_bytes())
+    assert done.returncode == 11, done.stderr
+    assert [line for line in done.stderr.splitlines() if line.startswith("Error: onnx, warm call")]
+    assert json.loads(done.stdout) == json.loads(results.dump())
+    assert results.parts[0].name == "gate"
+    assert ElementTree.parse(out / "gate.svg").getroot().tag.endswith("svg")
