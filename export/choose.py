@@ -1,15 +1,18 @@
 """Each way of making a format is tried against eager, on inputs that making it never saw."""
 
+import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from torchcrate.errors import CrateError, ExportError, ParityError
-from torchcrate.export import to_torchscript
+from torchcrate.export import decisions, to_torchscript
 from torchcrate.export.asking import Ask, asking
 from torchcrate.export.findings import Format, Trial
 from torchcrate.export.to_onnx import to_onnx
@@ -17,7 +20,7 @@ from torchcrate.export.words import frozen_words, reason_of
 from torchcrate.model.contract import Contract
 from torchcrate.model.eager import Answers
 from torchcrate.model.spec import Cases
-from torchcrate.model.tolerance import difference
+from torchcrate.model.tolerance import difference, spread
 
 
 @dataclass(frozen=True)
@@ -91,9 +94,30 @@ def _tried(way: str, attempt: Callable[[], Trial]) -> Trial:
 def _torchscript(asked: Asked, way: to_torchscript.Way, path: Path) -> Trial:
     made = to_torchscript.make(asked.module, asked.contract, way, asked.example)
     frozen = made.frozen
+    if way == "trace":
+        _require_undecided(asked, frozen)
     to_torchscript.save(made, asked.contract, path)
     with asking("torchscript", asked.contract, path) as ask:
         return _held(way, asked, ask, asked.limits["torchscript"], frozen_words(frozen))
+
+
+def _require_undecided(asked: Asked, frozen: Sequence[to_torchscript.Frozen]) -> None:
+    """Refuse a trace that keeps a decision, even one that no case would show.
+
+    Raises:
+        ExportError: Naming the lines.
+    """
+    given = asked.module, asked.contract, asked.example
+    places = decisions.by_value(*given)
+    # A list or an array of a tensor leaves no trace among torch's operators.
+    places |= {(one.file, one.line) for one in frozen if re.search("list|NumPy", one.what)}
+    if places:
+        raise ExportError(decisions.by_value_words(places))
+    if any("boolean" in one.what for one in frozen):
+        try:
+            decisions.program(*given)
+        except Exception as error:  # of torch.export, whose reason is the trace's
+            raise ExportError(f"{frozen_words(frozen)}; {reason_of(error)}") from error
 
 
 def _onnx(asked: Asked, path: Path) -> Trial:
@@ -125,6 +149,9 @@ def _held(
             got = ask(inputs)
         except Exception as error:  # each runtime raises kinds of its own
             return Trial(way, False, f"it fails at {case}: {reason_of(error)}{because}")
+        if len(got) != len(asked.want[case]):
+            count = f"{len(got)} answers, not {len(asked.want[case])}"
+            return Trial(way, False, f"it gives {count} at {case}{because}")
         for name, one in zip(asked.want[case], got, strict=True):
             try:
                 off = difference(one, asked.want[case][name])
@@ -134,7 +161,7 @@ def _held(
             if not most <= worst:
                 worst, at = most, f"{name} at {case}"
             if not most <= limit:
-                off_by = "is NaN where eager is not" if np.isnan(most) else f"is off by {most:.1e}"
+                off_by = _off_by(one, asked.want[case][name], most)
                 return Trial(
                     way,
                     False,
@@ -142,4 +169,23 @@ def _held(
                     len(asked.cases),
                     None if np.isnan(most) else most,
                 )
-    return Trial(way, True, "", len(asked.cases), worst)
+    return Trial(way, True, _weakness(asked, limit), len(asked.cases), worst)
+
+
+def _weakness(asked: Asked, limit: float) -> str:
+    """Return why it proves little that the answers agree, "" if it proves something."""
+    told = spread(asked.want.values())
+    if told > limit:
+        return ""
+    return (
+        f"that proves little: the answers hardly depend on the inputs, they differ by {told:.1e} "
+        "only; load trained weights, or name samples that the network tells apart"
+    )
+
+
+def _off_by(got: NDArray[Any], want: NDArray[Any], most: float) -> str:
+    if not np.isnan(most):
+        return f"is off by {most:.1e}"
+    if np.isnan(want).any():
+        return "is NaN, as eager's own answer is"
+    return "is not finite where eager is" if np.isfinite(want).all() else "is off by infinity"

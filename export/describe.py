@@ -19,8 +19,8 @@ from torchcrate.model.contract import DTYPES, Contract, Sizes, TensorSpec
 def completed(module: nn.Module, contract: Contract) -> Contract:
     """Return `contract` with the outputs that `module` has, if it names none.
 
-    An axis is free if its size differs between two calls of different sizes; it has the name of
-    the input's axis that has the same size in both.
+    An axis is free if its size differs between calls of different sizes; it has the name of the
+    input's axis that has the same size in all of them, or else OUTPUT_PLACE.
 
     Raises:
         ExportError: If the network fails, or answers with something that is no tensor, or with
@@ -29,38 +29,32 @@ def completed(module: nn.Module, contract: Contract) -> Contract:
     """
     if contract.outputs:
         return contract
-    first = example(contract)
-    cases = list(generated(contract).values())
-    second = next((case for case in cases if _sizes(case) != _sizes(first)), first)
-    one, other = _answer(module, contract, first), _answer(module, contract, second)
-    sizes = [_named(contract, case) for case in (first, second)]
-    kinds = [
-        [f"answer{path} of {each.dim()} axes" for path, each in found] for found in (one, other)
-    ]
-    for once, again in zip_longest(*kinds, fillvalue="nothing"):
-        if once != again:
-            raise ExportError(
-                f"the network returns {once} to one input and {again} to another: "
-                "return the same tensors with the same axes to all"
-            )
+    sizes, asked = list[dict[str, int]](), list[list[tuple[str, Tensor]]]()
+    for number, case in enumerate(_unlike(contract)):
+        try:
+            asked.append(_answer(module, contract, case))
+        except ExportError:
+            if number < 2:  # of more there need not be an answer
+                raise
+            continue
+        sizes.append(_named(contract, case))
+        _require_alike(asked[0], asked[-1])
     outputs: list[TensorSpec] = []
-    for number, ((path, left), (_, right)) in enumerate(zip(one, other, strict=True)):
+    for number, (path, first) in enumerate(asked[0]):
         taken = {each.name for each in (*contract.inputs, *outputs)}
-        name = _name(path, number, len(one), taken)
-        dtype = str(left.dtype).removeprefix("torch.")
+        name = _name(path, number, len(asked[0]), taken)
+        dtype = str(first.dtype).removeprefix("torch.")
         if dtype not in DTYPES:
             raise ContractError(
                 f"output {name} is {dtype}, which is none of {', '.join(DTYPES)}: "
                 "cast it inside the network"
             )
         axes: list[int | str] = []
-        for place, (here, there) in enumerate(zip(left.shape, right.shape, strict=True)):
-            same = [
-                axis
-                for axis in contract.free
-                if (sizes[0].get(axis), sizes[1].get(axis)) == (here, there) and here != there
-            ]
-            axes.append(same[0] if same else (here if here == there else f"{name}_{place}"))
+        for place in range(first.ndim):
+            found = [given[number][1].shape[place] for given in asked]
+            same = [axis for axis in contract.free if [size.get(axis) for size in sizes] == found]
+            fixed = len(set(found)) == 1
+            axes.append(found[0] if fixed else (same[0] if same else f"{name}_{place}"))
         outputs.append(TensorSpec(name, dtype, tuple(axes)))
     own = {axis for answer in outputs for axis in answer.axes if isinstance(axis, str)}
     reckoned = {axis: Sizes(0) for axis in own - set(contract.free)}
@@ -80,8 +74,11 @@ def _answer(
             answer = module(*given[:count], **dict(zip(names[count:], given[count:], strict=True)))
         return flatten(answer)
     except Exception as error:  # the user's own code
-        shapes = ", ".join(f"{name} {np.shape(value)}" for name, value in case.items())
-        raise ExportError(f"the network fails on {shapes}: {reason_of(error)}") from error
+        raise ExportError(f"the network fails on {_shapes(case)}: {reason_of(error)}") from error
+
+
+def _shapes(case: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {np.shape(value)}" for name, value in case.items())
 
 
 def _name(path: str, number: int, count: int, taken: set[str]) -> str:
@@ -97,8 +94,33 @@ def _name(path: str, number: int, count: int, taken: set[str]) -> str:
     return name
 
 
-def _sizes(case: Mapping[str, Any]) -> list[tuple[int, ...]]:
-    return [np.shape(value) for value in case.values()]
+def _unlike(contract: Contract) -> list[dict[str, Any]]:
+    """Return the example, a case of other sizes throughout, and for each free axis one more."""
+    whole = [case for case in generated(contract).values() if len(case) == len(contract.inputs)]
+    plain = _named(contract, whole[0])
+    chosen = {"": whole[0]}
+    for case in whole:
+        changed = [axis for axis, size in _named(contract, case).items() if size != plain[axis]]
+        if changed and 0 not in _named(contract, case).values():
+            chosen[changed[0]] = case
+    return [example(contract), *chosen.values()]
+
+
+def _require_alike(one: list[tuple[str, Tensor]], other: list[tuple[str, Tensor]]) -> None:
+    """Refuse a network that answers two inputs with tensors of another number or kind.
+
+    Raises:
+        ExportError: Saying which.
+    """
+    kinds = [
+        [f"answer{path} of {each.dim()} axes" for path, each in found] for found in (one, other)
+    ]
+    for once, again in zip_longest(*kinds, fillvalue="nothing"):
+        if once != again:
+            raise ExportError(
+                f"the network returns {once} to one input and {again} to another: "
+                "return the same tensors with the same axes to all"
+            )
 
 
 def _named(contract: Contract, case: Mapping[str, Any]) -> dict[str, int]:

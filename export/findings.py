@@ -17,7 +17,8 @@ class Trial:
     Attributes:
         way: "script", "trace" or "onnx".
         holds: Whether every answer was within the tolerance.
-        reason: Why it does not hold, in the user's terms, with what to change; "" if it does.
+        reason: Why it does not hold, in the user's terms, with what to change; if it does,
+            why that proves little, or "".
         cases: How many inputs were asked.
         largest: The largest difference |got - want| / (1 + |want|); None if nothing was asked.
     """
@@ -31,7 +32,9 @@ class Trial:
     def words(self) -> str:
         """Return the trial on one line."""
         if self.holds:
-            return f"{self.way} holds: {self.cases} inputs, largest difference {self.largest:.1e}"
+            weak = f"; {self.reason}" if self.reason else ""
+            asked = f"{self.cases} inputs, largest difference {self.largest:.1e}"
+            return f"{self.way} holds: {asked}{weak}"
         return f"{self.way} does not hold: {self.reason}"
 
 

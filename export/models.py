@@ -14,6 +14,7 @@ import torch
 from torchcrate.errors import ExportError
 from torchcrate.export import choose
 from torchcrate.export.artifact import Artifact
+from torchcrate.export.behaviour import require_function, require_numbers, undisturbed
 from torchcrate.export.describe import completed
 from torchcrate.export.findings import Findings, Format
 from torchcrate.export.golden import golden
@@ -78,8 +79,9 @@ def export_models(
     """
     require_eval(loaded.module)
     on_step("eager")
-    contract = completed(loaded.module, spec.contract)
-    asked = _asked(loaded, spec, contract)
+    with undisturbed(loaded.module):
+        contract = completed(loaded.module, spec.contract)
+        asked = _asked(loaded, spec, contract)
     formats: list[Format] = []
     artifacts: list[Artifact] = []
 
@@ -119,13 +121,18 @@ def export_models(
 
 def _asked(loaded: Loaded, spec: ModelSpec, contract: Contract) -> choose.Asked:
     cases = telling(spec, contract)
+    limits = tolerances(spec, dtypes(loaded.module, contract))
+    for case in list(cases.values())[:1]:
+        require_function(loaded.module, contract, case, limits["eager"])
+    want = answers(loaded.module, contract, cases)
+    require_numbers(want)
     return choose.Asked(
         loaded.module,
         contract,
         {name: torch.from_numpy(value) for name, value in example(contract).items()},
         cases,
-        answers(loaded.module, contract, cases),
-        tolerances(spec, dtypes(loaded.module, contract)),
+        want,
+        limits,
     )
 
 

@@ -3,11 +3,7 @@
 Weights of gigabytes, which no single ONNX file can hold, lie in model.onnx.data beside it.
 """
 
-import contextlib
-import io
-import logging
 import tempfile
-import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from torchcrate.errors import ExportError
-from torchcrate.export import canonical
-from torchcrate.export.to_torchscript import Flat, require_eval
+from torchcrate.export import canonical, decisions
+from torchcrate.export.to_torchscript import require_eval
 from torchcrate.files import whole, write_whole, writing
 from torchcrate.model.contract import Contract
 
@@ -66,30 +62,23 @@ def to_onnx(
 def _exported(
     module: nn.Module, contract: Contract, example: Mapping[str, Tensor]
 ) -> torch.onnx.ONNXProgram:
-    dims = {
-        axis: torch.export.Dim(
-            axis, min=contract.sizes_of(axis).minimum, max=contract.sizes_of(axis).maximum
-        )
-        for axis in sorted(contract.free)
-    }
     names = [given.name for given in contract.inputs]
-    shapes = tuple(
-        {place: dims[axis] for place, axis in enumerate(given.axes) if isinstance(axis, str)}
-        for given in contract.inputs
-    )
-    with _quiet():
-        program = torch.onnx.export(
-            Flat(module, names).eval(),
-            tuple(example[name] for name in names),
+    program = decisions.program(module, contract, example)
+    known = decisions.decided(program, contract)
+    with decisions.quiet():
+        converted = torch.onnx.export(
+            program,
             input_names=names,
             output_names=[answer.name for answer in contract.outputs],
-            dynamic_shapes=(shapes,),  # one tuple for the one `*tensors`
+            dynamic_shapes=decisions.free_shapes(contract),
             opset_version=OPSET,
             external_data=False,
             verbose=False,
         )
-    assert program is not None
-    return program
+    assert converted is not None
+    # Converting takes operators apart, which may decide by sizes again.
+    decisions.require_undecided(program, contract, since=max(known, 1))
+    return converted
 
 
 def _initializers(model: onnx_ir.Model) -> Iterator[Any]:
@@ -156,17 +145,3 @@ def _state_axes(model: onnx.ModelProto, contract: Contract) -> None:
                 dim.dim_value = axis
             else:
                 dim.dim_param = axis
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporter's progress notes, and a warning of torch at torch, off the terminal."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
-        logger.setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            logger.setLevel(level)

@@ -38,7 +38,8 @@ def answers(module: nn.Module, contract: Contract, cases: Cases) -> dict[str, An
             raise ExportError(f"the network fails at {case}: {why}") from error
         contract.check(given, answer)
         found[case] = {
-            spec.name: one.numpy() for spec, one in zip(contract.outputs, answer, strict=True)
+            spec.name: np.array(one.numpy())
+            for spec, one in zip(contract.outputs, answer, strict=True)
         }
     return found
 
