@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ def torchscript(asked: Asked, path: Path) -> Format:
     """
     started, trials = time.monotonic(), list[Trial]()
     for way in to_torchscript.WAYS:
-        trial = _tried(way, lambda way=way: _torchscript(asked, way, path))
+        trial = _tried(way, partial(_torchscript, asked, way, path))
         trials.append(trial)
         if trial.holds:
             break

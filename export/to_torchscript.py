@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.jit._trace import TracerWarning
 
 from torchcrate.errors import ExportError
 from torchcrate.export import canonical
@@ -107,9 +108,9 @@ def _scripted(
             super().__init__()
             self.inner = module
 
-    outer = torch.jit.script(Holder().eval())
+    outer: torch.jit.ScriptModule = torch.jit.script(Holder().eval())
     outer.define(_forward(module, contract, example))
-    return outer  # type: ignore[no-any-return]
+    return outer
 
 
 def _forward(module: nn.Module, contract: Contract, example: Mapping[str, Tensor]) -> str:
@@ -173,14 +174,14 @@ def _traced(module: nn.Module, contract: Contract, example: Mapping[str, Tensor]
     flat = Flat(module, names).eval()
     tensors = tuple(example[name].clone() for name in names)
     with warnings.catch_warnings(record=True) as caught, torch.no_grad():
-        warnings.simplefilter("always", torch.jit.TracerWarning)
+        warnings.simplefilter("always", TracerWarning)
         traced = torch.jit.trace(flat, tensors, check_trace=False)
     frozen = [
         Frozen(note.filename, note.lineno, str(note.message).partition(". ")[0])
         for note in caught
-        if issubclass(note.category, torch.jit.TracerWarning)
+        if issubclass(note.category, TracerWarning)
     ]
-    return Made(traced, list(dict.fromkeys(frozen)))  # type: ignore[arg-type]
+    return Made(traced, list(dict.fromkeys(frozen)))
 
 
 def _frozen(module: torch.jit.ScriptModule) -> torch.jit.ScriptModule:
@@ -189,9 +190,10 @@ def _frozen(module: torch.jit.ScriptModule) -> torch.jit.ScriptModule:
     No numbers are folded: what is exported computes what eager does, bit for bit.
     """
     try:
-        return torch.jit.freeze(module, optimize_numerics=False)
+        frozen: torch.jit.ScriptModule = torch.jit.freeze(module, optimize_numerics=False)
     except RuntimeError:  # it sets an attribute of its own while it answers
         return module
+    return frozen
 
 
 @contextmanager
