@@ -108,8 +108,8 @@ def _named(size: Size, lane: Lane) -> Lane:
 
 def _curves(name: str, sizes: list[Size]) -> tuple[Curve, ...]:
     """Return the curve of a model and the one of its limit, whichever is the higher."""
-    figures = [(float(size.at), figures(size)) for size in sizes]
+    found = [(float(size.at), figures(size)) for size in sizes]
     return (
-        Curve(name, tuple((at, found[WHOLE]) for at, found in figures)),
-        Curve("its limit", tuple((at, max(found[GEMM], found[READ])) for at, found in figures)),
+        Curve(name, tuple((at, medians[WHOLE]) for at, medians in found)),
+        Curve("its limit", tuple((at, max(medians[GEMM], medians[READ])) for at, medians in found)),
     )
