@@ -52,11 +52,11 @@ Bytes read_file(const fs::path& path, std::size_t limit) {
   const Descriptor file(path);
   struct stat status {};
   if (fstat(file, &status) != 0) fail();
-  // One byte more than a file has, so that its end is seen without asking for room again.
-  std::size_t room = status.st_size > 0 ? static_cast<std::size_t>(status.st_size) + 1 : kPiece;
+  const bool whole = S_ISREG(status.st_mode) && status.st_size > 0;  // its size is known
+  const std::size_t room = whole ? static_cast<std::size_t>(status.st_size) : kPiece;
   Bytes data;
   std::size_t size = 0;
-  while (size < limit) {
+  while (size < limit && !(whole && size == room)) {
     if (size == data.size()) data.resize(std::min(std::max(room, 2 * size), limit));
     const ssize_t got = read(file, data.data() + size, data.size() - size);
     if (got < 0 && errno == EINTR) continue;

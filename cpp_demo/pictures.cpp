@@ -10,9 +10,7 @@
 
 namespace {
 
-// Images of one size that are answered together at most: more take longer, an image, as what lies
-// between the layers then leaves the cache.
-constexpr std::size_t kBatch = 128;
+constexpr std::size_t kBatch = 256;  // images of one size that are answered together at most
 constexpr std::size_t kPixels = std::size_t{1} << 18;  // of a batch, or one image that has more
 constexpr std::size_t kText = std::size_t{1} << 16;    // bytes of answers that are sent at once
 

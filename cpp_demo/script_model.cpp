@@ -14,6 +14,10 @@
 #include <string>
 #include <utility>
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 #include "errors.h"
 #include "files.h"
 
@@ -182,6 +186,13 @@ ScriptModel::~ScriptModel() = default;
 std::size_t ScriptModel::prepare(Work work) {
   const auto threads = static_cast<std::size_t>(at::get_num_threads());
   if (work == Work::kMany || (small_ && work != Work::kExact)) at::set_num_threads(1);
+#ifdef __GLIBC__
+  if (work ==
+      Work::kMany) {  // what lies between layers is wanted again: the system need not clear it
+    mallopt(M_MMAP_THRESHOLD, 1 << 25);
+    mallopt(M_TRIM_THRESHOLD, 1 << 28);
+  }
+#endif
   return work == Work::kMany ? threads : 1;
 }
 
