@@ -257,11 +257,14 @@ def took(way, fleet):
     after = [time.monotonic(), *resource.getrusage(resource.RUSAGE_CHILDREN)[:2]]
     return after[0] - before[0], sum(after[1:]) - sum(before[1:])
 
-with export._rehearsed():  # both find it done
-    pass
+def plain(fleet, at_once=1):
+    with closing(each([partial(sum, range(30_000_000))] * 4, at_once)) as ended:
+        list(ended)
+
+export._rehearse()  # both find it done
 for start in range(0, 100, 20):
     fleet = [Member(f"small:N{n}", f"n-{n}") for n in range(start, start + 20)]
-    ways = [one_by_one, at_once]
+    ways = [one_by_one, at_once, plain, partial(plain, at_once=2)]
     times = {way: took(way, fleet) for way in (ways if start % 40 else ways[::-1])}
     print(*(figure for way in ways for figure in times[way]), flush=True)
 """
@@ -281,16 +284,17 @@ def test_one_hundred_networks_on_two_cores(tmp_path: Path) -> None:
     )
 
     rounds = [tuple(map(float, line.split())) for line in done.stdout.splitlines()]
-    head = ("networks", "one by one", "CPU", "two at once", "CPU", "ratio")
-    lines = [
-        (f"{20 * n + 1}-{20 * n + 20}", *(f"{x:.1f} s" for x in row), f"{row[0] / row[2]:.2f}")
-        for n, row in enumerate(rounds)
-    ]
-    middle = [statistics.median(column) for column in zip(*rounds, strict=True)]
-    ratio = statistics.median(row[0] / row[2] for row in rounds)
-    last = ("median", *(f"{x:.1f} s" for x in middle), f"{ratio:.2f}")
-    print(f"\n{table([head, *lines, last])}")
-    assert ratio >= 1.6
+    head = ("networks", "one by one", "CPU", "at once", "CPU", "ratio", "of plain work", "share")
+    lines, shares = [], []
+    for number, (alone, cpu, among, others, plain, _, both, _) in enumerate(rounds):
+        ratio, possible = alone / among, plain / both
+        shares.append(ratio / possible)
+        seconds = [f"{x:.1f} s" for x in (alone, cpu, among, others)]
+        figures = [f"{x:.2f}" for x in (ratio, possible, shares[-1])]
+        lines.append((f"{20 * number + 1}-{20 * number + 20}", *seconds, *figures))
+    print(f"\n{table([head, *lines])}\nmedian share {statistics.median(shares):.2f}")
+    # Two idle cores do plain work 2.0 times as fast as one, busy ones less: 0.8 of that is 1.6.
+    assert statistics.median(shares) >= 0.8
     for name in ("model.pth", "model.pt", "model.onnx", "golden.safetensors"):
         for crate in (tmp_path / "alone").iterdir():
             same = (tmp_path / "among" / crate.name / name).read_bytes()

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import torch
@@ -180,6 +180,18 @@ def _clean(crate: Path) -> None:
 
 @contextmanager
 def _rehearsed() -> Iterator[None]:
+    """Keep what is in memory one copy for all processes that the block forks."""
+    _rehearse()
+    gc.collect()
+    gc.freeze()  # a page that the collector does not touch is not copied
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+@cache
+def _rehearse() -> None:
     """Export a network of nothing: what every export imports and works out is there afterwards.
 
     On one thread, as a pool of threads would be missing in the processes forked from here.
@@ -188,9 +200,3 @@ def _rehearsed() -> Iterator[None]:
     spec = ModelSpec("rehearsal", torch.nn.Identity, ("input:float32[batch,1]",))
     with tempfile.TemporaryDirectory() as folder:
         export_models(weights.load(spec), spec, Path(folder))
-    gc.collect()
-    gc.freeze()  # pages that the collector does not touch stay one copy for all processes
-    try:
-        yield
-    finally:
-        gc.unfreeze()
