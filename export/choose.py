@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torchcrate.errors import CrateError, ExportError, ParityError
 from torchcrate.export import decisions, to_torchscript
 from torchcrate.export.asking import Ask, asking
+from torchcrate.export.doctor.place import Place
 from torchcrate.export.findings import Format, Trial
 from torchcrate.export.to_onnx import to_onnx
 from torchcrate.export.words import frozen_words, reason_of
@@ -111,7 +112,7 @@ def _require_undecided(asked: Asked, frozen: Sequence[to_torchscript.Frozen]) ->
     given = asked.module, asked.contract, asked.example
     places = decisions.by_value(*given)
     # A list or an array of a tensor leaves no trace among torch's operators.
-    places |= {(one.file, one.line) for one in frozen if re.search("list|NumPy", one.what)}
+    places |= {Place(one.file, one.line) for one in frozen if re.search("list|NumPy", one.what)}
     if places:
         raise ExportError(decisions.by_value_words(places))
     if any("boolean" in one.what for one in frozen):

@@ -30,19 +30,22 @@ from torch.utils._sympy.numbers import int_oo
 from torch.utils._sympy.value_ranges import ValueRanges, bound_sympy
 
 from torchcrate.errors import ExportError
+from torchcrate.export.doctor.place import Place
 from torchcrate.export.to_torchscript import Flat
 from torchcrate.model import calling
 from torchcrate.model.calling import call
 from torchcrate.model.contract import Contract
-from torchcrate.model.targets import is_installed, short
+from torchcrate.model.targets import is_installed
 
 _PLAIN = (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.equal.default)
 """Operators that give a plain number or bool."""
 
 _TORCH = Path(torch.__file__).parent
 _OURS = (Path(__file__).parent, Path(calling.__file__).parent)
-Place = tuple[str, int]
-"""File and line."""
+
+
+class _BakedInError(ExportError):
+    """An axis that must be free has the example's size."""
 
 
 def by_value(module: nn.Module, contract: Contract, example: Mapping[str, Tensor]) -> set[Place]:
@@ -66,21 +69,25 @@ def program(
         ExportError: If it decides by values, or by sizes; what else torch.export raises comes
             as it is.
     """
-    named, noted = free_shapes(contract), _noted_shapes(contract)
+    named = free_shapes(contract)
     try:
-        return _exported(module, contract, example, named)
+        found = _exported(module, contract, example, _noted_shapes(contract))
     except Exception as error:  # torch.export and its symbols raise kinds of their own
-        text = str(error)
-        if "data-dependent" in text:
-            try:  # its other front end takes float(tensor) along as a value that it does not know
-                return _exported(module, contract, example, named, strict=True)
-            except Exception:
-                places = by_value(module, contract, example)
-                raise ExportError(by_value_words(places)) from error
-        if "Constraints violated" not in text:
+        if "data-dependent" not in str(error):
             raise
-    found = _exported(module, contract, example, noted)
-    require_undecided(found, contract)
+        try:  # its other front end takes float(tensor) along as a value that it does not know
+            return _exported(module, contract, example, named, strict=True)
+        except Exception:
+            places = by_value(module, contract, example)
+            raise ExportError(by_value_words(places)) from error
+    try:
+        require_undecided(found, contract)
+    except _BakedInError:
+        try:  # to named axes a recurrent layer is one operator, whose answer alone says a size
+            return _exported(module, contract, example, named)
+        except Exception:
+            pass
+        raise
     return found
 
 
@@ -105,12 +112,29 @@ def _exported(
 
 def by_value_words(places: Iterable[Place]) -> str:
     """Return that a network decides by values, with the lines at which it does."""
-    lines = dict.fromkeys(f"{short(file)}:{line}" for file, line in sorted(places))
+    lines = sorted(place.words() for place in places)
     at = f" at {', '.join(lines)}" if lines else ""
     return (
         f"it decides by the values of its input{at}, and one decision would be kept for ever: "
         "use torch.where, or only what TorchScript can compile"
     )
+
+
+def require_free_answers(exported: torch.export.ExportedProgram, contract: Contract) -> None:
+    """Refuse a graph whose answers have one size along an axis that is free.
+
+    Raises:
+        ExportError: Naming the output, the axis and the size.
+    """
+    values = {node.name: node.meta.get("val") for node in exported.graph.nodes}
+    names = exported.graph_signature.user_outputs
+    for spec, name in zip(contract.outputs, names, strict=False):
+        shape = getattr(values.get(str(name)), "shape", ())
+        for axis, size in zip(spec.axes, shape, strict=False):
+            if isinstance(axis, str) and isinstance(size, int):
+                raise ExportError(
+                    f"{spec.name} has {axis} {size} whatever the input's: a size is baked in"
+                )
 
 
 def require_undecided(
@@ -140,16 +164,16 @@ def require_undecided(
         place = guard.sloc.framework_loc
         decision = guard.expr.subs(names)
         own = place is not None and _decides(place.filename)
-        at = f" at {short(place.filename)}:{place.lineno}" if own else ""
+        at = f" at {Place(place.filename, place.lineno).words()}" if own else ""
         if baked and not since and _fixes(decision, baked):
-            raise ExportError(_baked_words(baked, at))
+            raise _BakedInError(_baked_words(baked, at))
         if own and not _surely(decision, ranges):
             raise ExportError(
                 f"it decides by a size{at}, and {decision} does not hold for all sizes of the "
                 "contract: bound them in `sizes`, or fix them"
             )
     if baked and not since:
-        raise ExportError(_baked_words(baked, ""))
+        raise _BakedInError(_baked_words(baked, ""))
 
 
 def decided(exported: torch.export.ExportedProgram, contract: Contract) -> int:
@@ -316,8 +340,8 @@ def _place() -> Place:
     frame: FrameType | None = sys._getframe(1)
     others = []
     while frame is not None:
-        place = frame.f_code.co_filename, frame.f_lineno
-        if not is_installed(place[0]) and Path(place[0]).parent not in _OURS:
+        place = Place(frame.f_code.co_filename, frame.f_lineno)
+        if not is_installed(place.file) and Path(place.file).parent not in _OURS:
             return place
         others.append(place)
         frame = frame.f_back

@@ -64,6 +64,7 @@ def _exported(
 ) -> torch.onnx.ONNXProgram:
     names = [given.name for given in contract.inputs]
     program = decisions.program(module, contract, example)
+    decisions.require_free_answers(program, contract)
     known = decisions.decided(program, contract)
     with decisions.quiet():
         converted = torch.onnx.export(

@@ -20,7 +20,8 @@ from torchcrate.model.spec import Cases, ModelSpec
 KINDS = ("classification", "segmentation", "detection", "video")
 _SIDE = {"inception_v3": 299}  # where torchvision says so; 224 elsewhere
 _FRAMES = {"mvit_v1_b": 16, "mvit_v2_s": 16}
-_VIDEO_SIDE = {"mvit_v1_b": 224, "mvit_v2_s": 224}  # positions are learned for this size
+_VIDEO_SIDE = {"mvit_v1_b": 224, "mvit_v2_s": 224, "s3d": 224}  # what they are built for
+CALIBRATING = 12  # pictures
 _OTHER = (160, 256)  # another size of picture: neither square nor that of the example
 
 
@@ -47,7 +48,7 @@ class Zoo:
         frames = _FRAMES.get(self.name, 16)
         axes = ("height", "width") if free else (side, side)
         shape = ("batch", 3, frames, *axes) if video else ("batch", 3, *axes)
-        smallest = "64.." if video else "128.."
+        smallest = f"{side}.." if self.name == "s3d" else "64.." if video else "128.."
         return ModelSpec(
             name=self.name.replace("_", "-"),
             build=f"{self.module}:{self.name}",
@@ -61,7 +62,9 @@ class Zoo:
 
     def _samples(self, side: int, frames: int, *, free: bool) -> Callable[[], Cases]:
         lead = (3, frames) if frames else (3,)
-        other = tuple(size // 2 for size in _OTHER) if frames else _OTHER
+        other = (side + 16, side + 32) if self.name == "s3d" else _OTHER
+        if frames and self.name != "s3d":
+            other = _OTHER[0] // 2, _OTHER[1] // 2
 
         def cases() -> Cases:
             asked = {
@@ -122,7 +125,7 @@ def enliven(network: nn.Module, spec: ModelSpec) -> None:
     network.eval()
     assert callable(spec.samples)
     shape = spec.samples()["batch5"]["image"].shape
-    images = torch.from_numpy(pictures((6, *shape[1:]), seed=77))
+    images = torch.from_numpy(pictures((CALIBRATING, *shape[1:]), seed=77))
     with _calibrating(network), torch.no_grad():
         network(images)
     network.eval()
@@ -150,6 +153,8 @@ def _calibrating(network: nn.Module) -> Iterator[None]:
             handle.remove()
         for part, momentum in hooks:
             part.momentum = momentum
+            # A channel that hardly varies among few pictures would be blown up a thousandfold.
+            part.running_var.clamp_(min=float(part.running_var.mean()) / 4)
 
 
 def _scale(part: Any, given: tuple[Tensor, ...], answer: Tensor) -> Tensor | None:

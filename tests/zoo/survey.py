@@ -1,7 +1,7 @@
-"""Every classification, segmentation, detection and video network of torchvision becomes a crate.
+"""Every classification, segmentation, detection and video network of torchvision is exported.
 
 `python tests/zoo/survey.py` asks one after the other, each in a process of its own, keeps a line
-for each in build/zoo/results.jsonl, goes on from there when it is started again, and writes the
+for each in build/zoo/results.jsonl, goes on from there when it is started again, and prints the
 table of docs/zoo.md.
 """
 
@@ -21,8 +21,10 @@ from typing import Any
 
 HERE = Path(__file__).resolve()
 ROOT = HERE.parents[2]
-LIMIT = 30 * 60  # seconds for one network
-HEAVY = 350_000_000  # parameters; the heavier ones come last, and with memory to spare
+RESULTS = ROOT / "build" / "zoo" / "results.jsonl"
+LIMIT = 60 * 60  # seconds for one network
+HEAVY = 350_000_000  # parameters of those that come with memory to spare alone
+FORMATS = ("torchscript", "onnx")
 
 
 @dataclass
@@ -33,12 +35,12 @@ class Entry:
         name: Of the network.
         kind: What it is for.
         parameters: Numbers in its weights.
-        formats: For torchscript and onnx: way, reason, axes ("free" or "fixed"), largest, megabytes,
-            seconds; `way` is "" where it was refused.
+        formats: By format: way ("" where it was refused), axes ("free" or "fixed"), reason,
+            largest, megabytes, seconds.
         spread: How much eager's answers differ between pictures.
-        verdict: "right", "refused" or "does not run here".
+        verdict: "right", "refused", "does not run here" or "broken".
         reason: Why it is not right.
-        note: Why free sizes of the picture do not hold.
+        note: Why it is not right for every size of the picture.
         seconds: For all of it.
         peak: Gigabytes of memory of the process.
     """
@@ -56,93 +58,84 @@ class Entry:
 
 
 def judged(name: str) -> Entry:
-    """Export one network, with free sizes of the picture where that holds, and tell what was found."""
+    """Export one network, with free sizes of the picture where that holds."""
     warnings.simplefilter("ignore")
-    from networks import zoo
+    from networks import enliven, zoo
+
+    from torchcrate.model import weights
+    from torchcrate.model.targets import said
 
     started = time.monotonic()
     found = next(each for each in zoo() if each.name == name)
     entry = Entry(found.name, found.kind, found.parameters)
-    for free in (True, False):
-        reason = _attempt(entry, found.spec(free=free), "free" if free else "fixed")
-        if free:
-            entry.note = reason
-        else:
-            entry.reason = reason
-        if reason.startswith("does not run") or _complete(entry):
-            break
-    ways = [form["way"] for form in entry.formats.values()]
-    entry.reason = entry.reason or ("" if ways else entry.note)
-    if _complete(entry):
-        entry.verdict, entry.reason = "right", ""
-    elif "does not run here" in entry.reason:
-        entry.verdict = "does not run here"
+    loaded = weights.load(found.spec(free=False))
+    try:
+        enliven(loaded.network, found.spec(free=False))
+    except RuntimeError as error:
+        if "custom C++ ops" not in str(error):
+            raise
+        entry.verdict, entry.reason = "does not run here", said(error).partition(". ")[0]
     else:
-        entry.verdict = "right" if any(ways) else "refused"
+        entry.note = _attempt(entry, loaded, found.spec(free=True), "free")
+        if not _complete(entry):
+            entry.reason = _attempt(entry, loaded, found.spec(free=False), "fixed")
+        if not _complete(entry):
+            whys = [f"{name}: {form['reason']}" for name, form in entry.formats.items()]
+            entry.reason = entry.reason or "; ".join(whys)
+        entry.verdict = "right" if _complete(entry) else "refused"
     entry.seconds = round(time.monotonic() - started, 1)
     entry.peak = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 2)
     return entry
 
 
 def _complete(entry: Entry) -> bool:
-    return len(entry.formats) == 2 and all(form["way"] for form in entry.formats.values())
+    return len(entry.formats) == len(FORMATS) and all(f["way"] for f in entry.formats.values())
 
 
-def _attempt(entry: Entry, spec: Any, axes: str) -> str:
-    """Export what is not there yet; return why nothing came of it, or ""."""
+def _attempt(entry: Entry, loaded: Any, spec: Any, axes: str) -> str:
+    """Make what is not there yet; return why not all is."""
     import torch
-    from networks import enliven
 
     from torchcrate.errors import CrateError
     from torchcrate.export import choose
     from torchcrate.export.describe import completed
-    from torchcrate.model import weights
     from torchcrate.model.cases import example
     from torchcrate.model.eager import answers, dtypes
-    from torchcrate.model.targets import said, where
     from torchcrate.model.tolerance import spread, tolerances
 
-    loaded = weights.load(spec)
-    try:
-        enliven(loaded.network, spec)
-    except Exception as error:
-        custom = "custom C++ ops" in str(error)
-        words = "does not run here" if custom else "fails"
-        return f"{words}: {said(error)}{where(error)}"
     try:
         contract = completed(loaded.module, spec.contract)
         cases = spec.samples()
-        asked = choose.Asked(
-            loaded.module,
-            contract,
-            {key: torch.from_numpy(value) for key, value in example(contract).items()},
-            cases,
-            answers(loaded.module, contract, cases),
-            tolerances(spec, dtypes(loaded.module, contract)),
-        )
+        want = answers(loaded.module, contract, cases)
     except CrateError as error:
-        custom = "custom C++ ops" in str(error)
-        return f"does not run here: {error}" if custom else str(error)
-    entry.spread = max(entry.spread, spread(asked.want.values()))
-    with tempfile.TemporaryDirectory(dir=ROOT / "build") as scratch:
-        for make, name in ((choose.torchscript, "model.pt"), (choose.onnx, "model.onnx")):
-            kept = entry.formats.get(make.__name__)
-            if kept and kept["way"]:
+        return str(error)
+    entry.spread = max(entry.spread, spread(want.values()))
+    asked = choose.Asked(
+        loaded.module,
+        contract,
+        {key: torch.from_numpy(value) for key, value in example(contract).items()},
+        cases,
+        want,
+        tolerances(spec, dtypes(loaded.module, contract)),
+    )
+    why = []
+    with tempfile.TemporaryDirectory(dir=RESULTS.parent) as scratch:
+        for make, file in ((choose.torchscript, "model.pt"), (choose.onnx, "model.onnx")):
+            if entry.formats.get(make.__name__, {}).get("way"):
                 continue
-            form = make(asked, Path(scratch) / name)
-            for file in Path(scratch).iterdir():
-                file.unlink()
-            last = form.trials[-1]
+            form = make(asked, Path(scratch) / file)
+            for left in Path(scratch).iterdir():
+                left.unlink()
             entry.formats[form.name] = {
                 "way": form.way,
                 "axes": axes,
-                "largest": last.largest,
-                "cases": last.cases,
+                "largest": form.trials[-1].largest,
                 "megabytes": round(form.size / 1e6, 1),
                 "seconds": round(form.seconds, 1),
-                "reason": (kept["reason"] + " / " if kept else "") + form.reason,
+                "reason": form.reason,
             }
-    return ""
+            why += [] if form.way else [f"{form.name}: {form.reason}"]
+    return "; ".join(why)
 
 
 def survey(results: Path, only: list[str], memory: float) -> None:
@@ -154,35 +147,32 @@ def survey(results: Path, only: list[str], memory: float) -> None:
     for each in zoo():
         if each.name in done or (only and each.name not in only):
             continue
-        if not only and each.parameters > HEAVY and _free() < memory:
-            print(f"{each.name}: left for later, {_free():.0f} GB are free", flush=True)
+        if each.parameters > HEAVY and _free() < memory:
+            print(f"{each.name}: left for later, {_free():.0f} GB are free", file=sys.stderr)
             continue
         entry = _apart(each.name, Entry(each.name, each.kind, each.parameters))
         with results.open("a") as lines:
             lines.write(json.dumps(asdict(entry)) + "\n")
-        print(f"{entry.name}: {entry.verdict} {entry.reason} {entry.seconds:.0f} s", flush=True)
+        print(f"{entry.name}: {entry.verdict}, {entry.seconds:.0f} s", file=sys.stderr, flush=True)
 
 
 def _apart(name: str, empty: Entry) -> Entry:
     """Judge one network in a process of its own."""
     command = [sys.executable, str(HERE), "--one", name]
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=LIMIT, check=False, cwd=ROOT
-        )
+        done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False)
     except subprocess.TimeoutExpired:
         empty.verdict, empty.reason = "broken", f"not done after {LIMIT} s"
         return empty
     if done.returncode:
-        lines = done.stderr.strip().splitlines() or [f"killed by signal {-done.returncode}"]
+        lines = done.stderr.strip().splitlines() or [f"ended with {done.returncode}"]
         empty.verdict, empty.reason = "broken", lines[-1]
         return empty
     return Entry(**json.loads(done.stdout.splitlines()[-1]))
 
 
 def _free() -> float:
-    pages = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
-    return pages
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
 
 
 def read(results: Path) -> list[Entry]:
@@ -191,18 +181,59 @@ def read(results: Path) -> list[Entry]:
     return [Entry(**json.loads(line)) for line in lines]
 
 
+def table(entries: list[Entry]) -> str:
+    """Return what docs/zoo.md shows: one line a network, by kind and size."""
+    head = ("network", "M", "TorchScript", "off by", "ONNX", "off by", "spread", "s", "MB")
+    rows = [head]
+    notes = []
+    for entry in sorted(entries, key=lambda each: (each.kind, each.parameters)):
+        forms = [entry.formats.get(name, {}) for name in FORMATS]
+        cells: list[str] = []
+        for form in forms:
+            way = form.get("way", "")
+            cells.append(f"{way} {form['axes']}" if way else entry.verdict)
+            cells.append(f"{form['largest']:.0e}" if way else "-")
+        size = max((form.get("megabytes", 0) for form in forms), default=0)
+        rows.append(
+            (
+                entry.name,
+                f"{entry.parameters / 1e6:.1f}",
+                *cells,
+                f"{entry.spread:.0e}" if entry.spread else "-",
+                f"{entry.seconds:.0f}",
+                f"{size:.0f}",
+            )
+        )
+        if entry.verdict != "right":
+            notes.append(f"{entry.name}: {entry.reason[:200]}")
+    widths = [max(len(row[place]) for row in rows) for place in range(len(head))]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+    count = {verdict: 0 for verdict in ("right", "refused", "does not run here", "broken")}
+    for entry in entries:
+        count[entry.verdict] += 1
+    counted = ", ".join(f"{number} {verdict}" for verdict, number in count.items() if number)
+    return "\n".join([*lines, "", *notes, "", f"{len(entries)} networks: {counted}"])
+
+
 def main() -> None:
+    """Ask, then print the table of all that was asked so far."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help="these alone")
     parser.add_argument("--one", help="judge this network here, and print its line")
-    parser.add_argument("--results", type=Path, default=ROOT / "build/zoo/results.jsonl")
+    parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--memory", type=float, default=14, help="GB to be free for the heaviest")
+    parser.add_argument("--table", action="store_true", help="ask nothing, print the table")
     given = parser.parse_args()
+    given.results.parent.mkdir(parents=True, exist_ok=True)
     if given.one:
         print(json.dumps(asdict(judged(given.one))))
         return
-    given.results.parent.mkdir(parents=True, exist_ok=True)
-    survey(given.results, given.names, given.memory)
+    if not given.table:
+        survey(given.results, given.names, given.memory)
+    print(table(read(given.results)))
 
 
 if __name__ == "__main__":

@@ -114,6 +114,8 @@ def test_a_small_network_gets_its_verdict(name: str, tmp_path: Path) -> None:
     held(ALL[name], judged(ALL[name], tmp_path))
 
 
+# What torch says of its own way through an encoder with a mask.
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors:UserWarning")
 @pytest.mark.proof
 def test_every_small_network_gets_its_verdict(tmp_path: Path) -> None:
     print()
