@@ -160,7 +160,7 @@ def _not_finite(module: nn.Module) -> str:
     for name, value in module.named_parameters():
         if value.is_floating_point() and not bool(value.isfinite().all()):
             return f"parameter {name} holds NaN or infinity"
-    for name, value in module.named_buffers():
-        if value.is_floating_point() and bool(value.isnan().any()):
+    for name, buffer in module.named_buffers():
+        if buffer.is_floating_point() and bool(buffer.isnan().any()):
             return f"buffer {name} holds NaN"
     return ""

@@ -52,7 +52,8 @@ def by_value(module: nn.Module, contract: Contract, example: Mapping[str, Tensor
     """Return where `module` makes plain numbers of what its inputs hold, answering `example`."""
     names = [given.name for given in contract.inputs]
     given = [example[name].clone() if name in example else None for name in names]
-    with torch.no_grad(), _Watch(given) as watch:
+    watch = _Watch(given)
+    with torch.no_grad(), watch:
         call(module, names, given)
     return watch.places
 
@@ -214,7 +215,7 @@ def _range(contract: Contract, axis: str) -> Any:
     return ValueRanges(max(2, allowed.minimum), most)
 
 
-def _surely(condition: Any, ranges: Mapping[Any, Any]) -> bool:
+def _surely(condition: Any, ranges: dict[Any, Any]) -> bool:
     """Return whether a condition holds for all sizes in `ranges`."""
     try:
         known = bound_sympy(condition, ranges)
@@ -287,7 +288,7 @@ class _Watch(TorchDispatchMode):
     """Follows what is computed from some tensors, memory by memory."""
 
     def __init__(self, given: Sequence[Tensor | None]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # torch's own
         self.places: set[Place] = set()
         # A weak reference keeps an address from being given anew, and no memory.
         self.known: dict[int, StorageWeakRef] = {}
