@@ -157,8 +157,8 @@ def _apart(contract: Contract, one: list[Tensor], other: list[Tensor], limit: fl
 
 def _not_finite(module: nn.Module) -> str:
     """Return which weights are not finite; in buffers infinities are masks."""
-    for name, value in module.named_parameters():
-        if value.is_floating_point() and not bool(value.isfinite().all()):
+    for name, weight in module.named_parameters():
+        if weight.is_floating_point() and not bool(weight.isfinite().all()):
             return f"parameter {name} holds NaN or infinity"
     for name, buffer in module.named_buffers():
         if buffer.is_floating_point() and bool(buffer.isnan().any()):

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torchcrate.errors import CrateError, ExportError, ParityError
 from torchcrate.export import decisions, to_torchscript
 from torchcrate.export.asking import Ask, asking
+from torchcrate.export.capture import captured
 from torchcrate.export.doctor.place import Place
 from torchcrate.export.findings import Format, Trial
 from torchcrate.export.to_onnx import to_onnx
@@ -117,7 +118,7 @@ def _require_undecided(asked: Asked, frozen: Sequence[to_torchscript.Frozen]) ->
         raise ExportError(decisions.by_value_words(places))
     if any("boolean" in one.what for one in frozen):
         try:
-            decisions.program(*given)
+            captured(*given)
         except Exception as error:  # of torch.export, whose reason is the trace's
             raise ExportError(f"{frozen_words(frozen)}; {reason_of(error)}") from error
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from torchcrate.errors import ExportError
-from torchcrate.export import canonical, decisions
+from torchcrate.export import canonical, capture
 from torchcrate.export.to_torchscript import require_eval
 from torchcrate.files import whole, write_whole, writing
 from torchcrate.model.contract import Contract
@@ -63,22 +63,22 @@ def _exported(
     module: nn.Module, contract: Contract, example: Mapping[str, Tensor]
 ) -> torch.onnx.ONNXProgram:
     names = [given.name for given in contract.inputs]
-    program = decisions.program(module, contract, example)
-    decisions.require_free_answers(program, contract)
-    known = decisions.decided(program, contract)
-    with decisions.quiet():
+    program = capture.captured(module, contract, example)
+    capture.require_free_answers(program, contract)
+    known = capture.decided(program, contract)
+    with capture.quiet():
         converted = torch.onnx.export(
             program,
             input_names=names,
             output_names=[answer.name for answer in contract.outputs],
-            dynamic_shapes=decisions.free_shapes(contract),
+            dynamic_shapes=capture.free_shapes(contract),
             opset_version=OPSET,
             external_data=False,
             verbose=False,
         )
     assert converted is not None
     # Converting takes operators apart, which may decide by sizes again.
-    decisions.require_undecided(program, contract, since=max(known, 1))
+    capture.require_undecided(program, contract, since=max(known, 1))
     return converted
 
 

@@ -1,13 +1,14 @@
 """Every classification, segmentation, detection and video network of torchvision is exported.
 
 `python tests/zoo/survey.py` asks one after the other, each in a process of its own, keeps a line
-for each in build/zoo/results.jsonl, goes on from there when it is started again, and prints the
-table of docs/zoo.md.
+for each in build/zoo/results.jsonl, goes on from there when it is started again, and in the end
+prints the table. With `--into docs/zoo.md` it goes there, under its heading.
 """
 
 import argparse
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -24,6 +25,7 @@ ROOT = HERE.parents[2]
 RESULTS = ROOT / "build" / "zoo" / "results.jsonl"
 LIMIT = 60 * 60  # seconds for one network
 HEAVY = 350_000_000  # parameters of those that come with memory to spare alone
+HEADING = "Every network of torchvision is right or refused"
 FORMATS = ("torchscript", "onnx")
 
 
@@ -218,6 +220,13 @@ def table(entries: list[Entry]) -> str:
     return "\n".join([*lines, "", *notes, "", f"{len(entries)} networks: {counted}"])
 
 
+def put(text: str, path: Path) -> None:
+    """Write a table into a page, in place of the one under its heading."""
+    page = path.read_text()
+    block = re.compile(rf"(^## {HEADING}$.*?^```text\n).*?(^```$)", re.M | re.S)
+    path.write_text(block.sub(lambda found: f"{found[1]}{text}\n{found[2]}", page, count=1))
+
+
 def main() -> None:
     """Ask, then print the table of all that was asked so far."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -226,6 +235,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--memory", type=float, default=14, help="GB to be free for the heaviest")
     parser.add_argument("--table", action="store_true", help="ask nothing, print the table")
+    parser.add_argument("--into", type=Path, help="the page that shows the table")
     given = parser.parse_args()
     given.results.parent.mkdir(parents=True, exist_ok=True)
     if given.one:
@@ -233,7 +243,10 @@ def main() -> None:
         return
     if not given.table:
         survey(given.results, given.names, given.memory)
-    print(table(read(given.results)))
+    shown = table(read(given.results))
+    print(shown)
+    if given.into:
+        put(shown, given.into)
 
 
 if __name__ == "__main__":
