@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from torchcrate.export.doctor import answers
+from torchcrate.export.doctor.variety import variety as told
 from torchcrate.model.cases import example, generated
 from torchcrate.model.contract import Contract, tensor
 from torchcrate.model.eager import answers as eager
@@ -123,7 +124,7 @@ def twice(module: nn.Module) -> answers.Twice:
 def variety(module: nn.Module) -> Any:
     contract = contract_of(module)
     found = eager(module, contract, generated(contract))
-    return answers.variety(module, contract, found, 1e-4)
+    return told(module, contract, found, 1e-4)
 
 
 def test_a_sound_network_passes_every_check() -> None:
@@ -236,7 +237,7 @@ def test_an_input_that_changes_no_answer_is_named() -> None:
     contract = answers.outputs(Deaf(), contract, generated(contract))[1]
     found = eager(Deaf(), contract, generated(contract))
 
-    check = answers.variety(Deaf(), contract, found, 1e-4)
+    check = told(Deaf(), contract, found, 1e-4)
 
     assert check.state == "note"
     assert "input mask changes no answer" in check.what
