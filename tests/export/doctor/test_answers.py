@@ -155,6 +155,16 @@ def test_dropout_that_training_true_leaves_on_is_found_at_its_line() -> None:
     assert "training=self.training" in found.do
 
 
+def test_a_dropout_that_mostly_drops_nothing_is_found_all_the_same() -> None:
+    class Seldom(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return functional.dropout(x, 0.03, training=True)
+
+    found = [answers.random(part, twice(part)).state for part in [Seldom() for _ in range(8)]]
+
+    assert found.count("fault") >= 6
+
+
 def test_chance_that_torch_does_not_draw_is_found_by_the_first_part_that_differs() -> None:
     module = Behind(Chance()).eval()
 
