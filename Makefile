@@ -51,7 +51,7 @@ lint: ## ruff, clang-format and mypy, as CI runs them
 	@.ci/setup python
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/clang-format --dry-run --Werror cpp_demo/*.cpp cpp_demo/*.h
+	$(BIN)/clang-format --dry-run --Werror cpp_demo/*.cpp cpp_demo/*.h cpp_demo/bench/*.cpp
 	rm -rf build/types build/lib build/bdist.*
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --target build/types .
 	rm -rf torchcrate.egg-info # setuptools leaves it behind
@@ -65,7 +65,7 @@ format: ## let ruff and clang-format lay the code out
 	@.ci/setup python
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
-	$(BIN)/clang-format -i cpp_demo/*.cpp cpp_demo/*.h
+	$(BIN)/clang-format -i cpp_demo/*.cpp cpp_demo/*.h cpp_demo/bench/*.cpp
 
 clean: ## remove what was built, but not .venv
 	rm -rf build *.egg-info .gitlab-ci-local

@@ -50,6 +50,7 @@ Json parse(const std::string& line) {
     plain += "null";
     at += std::strlen(word);
   }
+  if (nulls.empty()) return Json::parse(plain);
   return Json::parse(plain, [&nulls](int, Json::parse_event_t event, Json& value) {
     if (event == Json::parse_event_t::value && value.is_null()) {
       value = nulls.front();
@@ -71,20 +72,15 @@ bool flatten(const Json& value, const std::vector<std::int64_t>& shape, std::siz
                      [&](const Json& part) { return flatten(part, shape, axis + 1, leaves); });
 }
 
-bool is_element(const std::string& dtype, const Json& leaf) {
-  if (dtype == "bool") return leaf.is_boolean();
-  return dtype.rfind("float", 0) == 0 ? leaf.is_number() : leaf.is_number_integer();
-}
-
-/// Appends a number, or a truth, as an element of `dtype`; false if that has no such number.
-bool append(Bytes& data, const std::string& dtype, const Json& leaf) {
+/// Appends a number, or a truth; false if the dtype has no such number.
+bool append(const Appender& to, Bytes& data, const Json& leaf) {
   if (leaf.is_boolean()) {
     data.push_back(leaf.get<bool>() ? 1 : 0);
     return true;
   }
   const bool large = leaf.is_number_unsigned() && leaf.get<std::uint64_t>() > INT64_MAX;
-  if (large || leaf.is_number_float()) return append_element(data, dtype, leaf.get<double>());
-  return append_element(data, dtype, leaf.get<std::int64_t>());
+  if (large || leaf.is_number_float()) return to.real(data, leaf.get<double>());
+  return to.whole(data, leaf.get<std::int64_t>());
 }
 
 /// Returns the tensor that `value` writes for `spec`.
@@ -104,13 +100,18 @@ Tensor tensor_of(const Contract& contract, const TensorSpec& spec, const Json& v
       tensor.shape.push_back(contract.limits_of(spec.axes[i]).minimum);
     }
   }
+  const bool truths = spec.dtype == "bool";
+  const bool fractions = spec.dtype.rfind("float", 0) == 0;
   for (const Json* leaf : leaves) {
-    if (!is_element(spec.dtype, *leaf)) {
+    if (!(truths      ? leaf->is_boolean()
+          : fractions ? leaf->is_number()
+                      : leaf->is_number_integer())) {
       throw ContractError(spec.name + " holds a value that is no " + spec.dtype);
     }
   }
+  const Appender to = appender(spec.dtype);
   for (const Json* leaf : leaves) {
-    if (!append(tensor.data, spec.dtype, *leaf)) {
+    if (!append(to, tensor.data, *leaf)) {
       throw ContractError(spec.name + " holds a number beyond " + spec.dtype);
     }
   }

@@ -5,6 +5,7 @@
 #include "command.h"
 
 int main(int argc, char** argv) {
+  std::ios::sync_with_stdio(false);  // lines are read in one go, not letter by letter
   const int code = run_command(argc, argv);
   std::cout.flush();
   std::fflush(nullptr);

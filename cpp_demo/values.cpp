@@ -121,6 +121,30 @@ bool append(Bytes& data, Number number) {
   return true;
 }
 
+template <typename Number>
+bool append_real(Bytes& data, double value) {
+  if constexpr (std::is_same_v<Number, Half> || std::is_floating_point_v<Number>) {
+    const Number number = rounded(value, Number{});
+    const bool beyond = std::isfinite(value) && !std::isfinite(to_double(number));
+    return !beyond && append(data, number);
+  } else {
+    return false;
+  }
+}
+
+template <typename Number>
+bool append_whole(Bytes& data, std::int64_t value) {
+  if constexpr (std::is_same_v<Number, bool>) {
+    return false;
+  } else if constexpr (std::is_integral_v<Number>) {
+    using Range = std::numeric_limits<Number>;
+    return value >= Range::min() && value <= Range::max() &&
+           append(data, static_cast<Number>(value));
+  } else {
+    return append_real<Number>(data, static_cast<double>(value));
+  }
+}
+
 }  // namespace
 
 std::vector<double> widened(const Tensor& tensor) {
@@ -146,32 +170,8 @@ void append_json(std::string& line, const Tensor& tensor) {
   with_type(tensor.dtype, [&](auto type) { print_list<decltype(type)>(line, tensor, 0, at); });
 }
 
-bool append_element(Bytes& data, const std::string& dtype, double value) {
-  return with_type(dtype, [&](auto type) {
-    using Number = decltype(type);
-    if constexpr (std::is_same_v<Number, Half> || std::is_floating_point_v<Number>) {
-      const Number number = rounded(value, Number{});
-      const bool beyond = std::isfinite(value) && !std::isfinite(to_double(number));
-      return !beyond && append(data, number);
-    } else {
-      return false;
-    }
-  });
-}
-
-bool append_element(Bytes& data, const std::string& dtype, std::int64_t value) {
-  return with_type(dtype, [&](auto type) {
-    using Number = decltype(type);
-    if constexpr (std::is_same_v<Number, bool>) {
-      return false;
-    } else if constexpr (std::is_integral_v<Number>) {
-      if (value < std::numeric_limits<Number>::min() ||
-          value > std::numeric_limits<Number>::max()) {
-        return false;
-      }
-      return append(data, static_cast<Number>(value));
-    } else {
-      return append_element(data, dtype, static_cast<double>(value));
-    }
+Appender appender(const std::string& dtype) {
+  return with_type(dtype, [](auto type) {
+    return Appender{append_whole<decltype(type)>, append_real<decltype(type)>};
   });
 }

@@ -15,7 +15,12 @@
 /// round-trip, and those that JSON has no word for are NaN, Infinity and -Infinity.
 void append_json(std::string& line, const Tensor& tensor);
 
-/// Appends one number as an element of `dtype`, rounded to the nearest where it has a fraction.
-/// @return whether there is such an element; if not, nothing is appended.
-[[nodiscard]] bool append_element(Bytes& data, const std::string& dtype, double value);
-[[nodiscard]] bool append_element(Bytes& data, const std::string& dtype, std::int64_t value);
+/// Appends numbers as elements of one dtype, rounded to the nearest where it has fractions. Both
+/// return whether there is such an element; if not, nothing is appended.
+struct Appender {
+  bool (*whole)(Bytes& data, std::int64_t value);
+  bool (*real)(Bytes& data, double value);
+};
+
+/// @throws ContractError if `dtype` is unknown.
+[[nodiscard]] Appender appender(const std::string& dtype);

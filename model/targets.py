@@ -85,16 +85,14 @@ def spec_of(
 
 def where(error: BaseException) -> str:
     """Return ` at FILE:LINE` of the last line of the user's own code in a traceback, or ""."""
-    frames = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if not is_installed(frame.filename) and not frame.filename.startswith("<")
+    theirs = [
+        (frame.f_code.co_filename, line)
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if not is_installed(frame.f_code.co_filename)
+        and not frame.f_code.co_filename.startswith("<")
+        and not str(frame.f_globals.get("__name__", "")).startswith("torchcrate.")
     ]
-    ours = Path(__file__).parents[1]
-    theirs = [frame for frame in frames if ours not in Path(frame.filename).parents]
-    if not theirs:
-        return ""
-    return f" at {short(theirs[-1].filename)}:{theirs[-1].lineno}"
+    return f" at {short(theirs[-1][0])}:{theirs[-1][1]}" if theirs else ""
 
 
 def said(error: BaseException) -> str:

@@ -23,7 +23,7 @@ _CMAKE = re.compile(r"^cmake_minimum_required\(VERSION ([0-9.]+)", re.M)
 
 # What `find_package` names, by a header of it and the package of Debian and Ubuntu.
 _HEADERS = {
-    "PNG": ("png.h", "libpng-dev"),
+    "PNG": ("png.h", "libpng-dev"),  # asked for by crates of the first versions
     "ZLIB": ("zlib.h", "zlib1g-dev"),
     "CLI11": ("CLI/CLI.hpp", "libcli11-dev"),
     "nlohmann_json": ("nlohmann/json.hpp", "nlohmann-json3-dev"),

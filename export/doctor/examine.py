@@ -12,6 +12,7 @@ from torchcrate.export.doctor import state
 from torchcrate.export.doctor.check import Check, Diagnosis
 from torchcrate.export.doctor.formats import source, tried
 from torchcrate.export.doctor.sizes import sizes
+from torchcrate.export.doctor.variety import variety
 from torchcrate.model import weights
 from torchcrate.model.cases import example, telling
 from torchcrate.model.contract import Contract
@@ -97,7 +98,7 @@ def _formats(
     except ExportError as error:
         yield Check("outputs", "fault", str(error))
         return
-    tells = asking.variety(module, contract, want, limits["onnx"])
+    tells = variety(module, contract, want, limits["onnx"])
     yield tells
     yield source(spec, target)
     if tells.state == "fault":  # NaN is like nothing

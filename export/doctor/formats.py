@@ -24,6 +24,7 @@ from torchcrate.model.calling import call
 from torchcrate.model.cases import generated
 from torchcrate.model.eager import tensors
 from torchcrate.model.spec import ModelSpec
+from torchcrate.model.targets import is_installed
 
 _TRIES: dict[str, Callable[[choose.Asked, Path], Format]] = {
     "torchscript": choose.torchscript,
@@ -102,7 +103,8 @@ def _kept(asked: choose.Asked) -> str:
         made = to_torchscript.make(asked.module, asked.contract, "trace", asked.example)
     except Exception:  # what it says is in the trial's reason
         return ""
-    return frozen_words(made.frozen)
+    # Layers of torch check sizes in passing; what they keep is true of every input they take.
+    return frozen_words([one for one in made.frozen if not is_installed(one.file)])
 
 
 def _other_answer(asked: choose.Asked) -> str:

@@ -15,6 +15,7 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
+from torchcrate.export import capture
 from torchcrate.export.doctor.record import (
     Event,
     Spot,
@@ -156,21 +157,15 @@ def _traced(teller: _Teller, seen: tuple[Any, ...], asked: Sequence[Any]) -> _Go
 def _graph(
     teller: _Teller, seen: tuple[Any, ...], asked: Sequence[Any], contract: Contract
 ) -> _Got:
-    dims = {
-        axis: torch.export.Dim(
-            axis, min=contract.sizes_of(axis).minimum, max=contract.sizes_of(axis).maximum
-        )
-        for axis in contract.free
-    }
-    shapes = tuple(
-        {place: dims[axis] for place, axis in enumerate(given.axes) if isinstance(axis, str)}
-        for given in contract.inputs
-    )
     names = [given.name for given in contract.inputs]
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "teller.onnx")
+        given = dict(zip(names, seen, strict=True))
         program = torch.onnx.export(
-            teller, seen, input_names=names, dynamic_shapes=(shapes,), verbose=False
+            capture.captured(teller, contract, given),
+            input_names=names,
+            dynamic_shapes=capture.free_shapes(contract),
+            verbose=False,
         )
         assert program is not None
         program.save(path)

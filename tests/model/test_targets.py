@@ -153,7 +153,8 @@ def test_an_error_of_no_code_of_theirs_has_no_place() -> None:
     with pytest.raises(UsageError) as raised:
         targets.resolve("nothing")
 
-    assert targets.where(raised.value) == ""
+    without_this_test = raised.value.with_traceback(raised.tb.tb_next)
+    assert targets.where(without_this_test) == ""
 
 
 def test_of_many_lines_the_first_is_said() -> None:

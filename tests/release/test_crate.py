@@ -28,7 +28,7 @@ def test_the_manifest_states_everything_a_consumer_needs(sealed: Path) -> None:
     assert set(manifest.minimum) == {"libtorch", "onnxruntime"}
     roles = {file.role: file.kind for file in manifest.files}
     evidence = {role for role, kind in roles.items() if kind == "evidence"}
-    assert evidence == {"golden", "parity", "provenance"}
+    assert evidence == {"findings", "golden", "parity", "provenance"}
     assert {"state_dict", "torchscript", "onnx", "runner", "source", "requirements"} <= set(roles)
 
 

@@ -1,4 +1,4 @@
-"""The C++ program, built once for the tests that ask small models."""
+"""The C++ programs, built once for the tests that ask small models and files."""
 
 import subprocess
 from pathlib import Path
@@ -11,10 +11,21 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="session")
 def program() -> Path:
-    """The program, brought up to date by CMake in the release preset's folder."""
+    """The program that ships."""
+    return built("run_libtorch")
+
+
+@pytest.fixture(scope="session")
+def png_grey() -> Path:
+    """Its decoder alone."""
+    return built("png_grey")
+
+
+def built(target: str) -> Path:
+    """Return a program, brought up to date by CMake in the release preset's folder."""
     build = ROOT / "build" / "release"
     if not (build / "CMakeCache.txt").is_file():
         prefix = f"-DCMAKE_PREFIX_PATH={torch.utils.cmake_prefix_path}"
         subprocess.run(["cmake", "--preset", "release", prefix], cwd=ROOT, check=True)
-    subprocess.run(["cmake", "--build", build, "--target", "run_libtorch"], cwd=ROOT, check=True)
-    return build / "run_libtorch"
+    subprocess.run(["cmake", "--build", build, "--target", target], cwd=ROOT, check=True)
+    return build / target

@@ -53,12 +53,12 @@ def opens(sealed: Path, tmp_path: Path) -> Open:
         (["onnxruntime"], "model.pt"),
         (
             ["onnxruntime", "torch"],
-            "torch is not installed: pip install -r requirements-eager.txt",
+            "onnxruntime is not installed: pip install -r requirements-onnx.txt",
         ),
     ],
     ids=["all", "no torch", "no onnxruntime", "none"],
 )
-def test_the_best_runtime_that_is_installed_is_taken_and_eager_without_any(
+def test_the_best_runtime_that_is_installed_is_taken_and_the_lightest_is_asked_for(
     opens: Open, without: list[str], model: str
 ) -> None:
     assert opens(without=without) == model

@@ -42,8 +42,9 @@ def doctor(
     from torchcrate.errors import ExportError, UsageError
     from torchcrate.model.project import spec_here
 
-    if not target and spec_here(Path.cwd()) is None:
-        raise UsageError("nothing is named: package.module:SPEC, or the folder of a crate")
+    if target == "" or (target is None and spec_here(Path.cwd()) is None):
+        found = "it is empty" if target == "" else "nothing is named"
+        raise UsageError(f"{found}: name package.module:SPEC, or the folder of a crate")
     with needing("export"):
         from torchcrate.export.doctor.examine import examine
     named, spec = spec_named(target, inputs, checkpoint, key)

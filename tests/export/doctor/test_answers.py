@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from torchcrate.export.doctor import answers
+from torchcrate.export.doctor.variety import variety as told
 from torchcrate.model.cases import example, generated
 from torchcrate.model.contract import Contract, tensor
 from torchcrate.model.eager import answers as eager
@@ -123,7 +124,7 @@ def twice(module: nn.Module) -> answers.Twice:
 def variety(module: nn.Module) -> Any:
     contract = contract_of(module)
     found = eager(module, contract, generated(contract))
-    return answers.variety(module, contract, found, 1e-4)
+    return told(module, contract, found, 1e-4)
 
 
 def test_a_sound_network_passes_every_check() -> None:
@@ -152,6 +153,16 @@ def test_dropout_that_training_true_leaves_on_is_found_at_its_line() -> None:
         "tests/export/doctor/", ""
     )
     assert "training=self.training" in found.do
+
+
+def test_a_dropout_that_mostly_drops_nothing_is_found_all_the_same() -> None:
+    class Seldom(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return functional.dropout(x, 0.03, training=True)
+
+    found = [answers.random(part, twice(part)).state for part in [Seldom() for _ in range(8)]]
+
+    assert found.count("fault") >= 6
 
 
 def test_chance_that_torch_does_not_draw_is_found_by_the_first_part_that_differs() -> None:
@@ -236,7 +247,7 @@ def test_an_input_that_changes_no_answer_is_named() -> None:
     contract = answers.outputs(Deaf(), contract, generated(contract))[1]
     found = eager(Deaf(), contract, generated(contract))
 
-    check = answers.variety(Deaf(), contract, found, 1e-4)
+    check = told(Deaf(), contract, found, 1e-4)
 
     assert check.state == "note"
     assert "input mask changes no answer" in check.what

@@ -46,7 +46,7 @@ class OffInScript(nn.Module):
 
 class OffInOnnx(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
-        return x * 1.01 if torch.onnx.is_in_onnx_export() else x
+        return x * 1.01 if torch.compiler.is_exporting() else x
 
 
 def inputs(sign: float) -> dict[str, NDArray[np.float32]]:
