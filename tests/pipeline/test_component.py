@@ -109,7 +109,7 @@ torch.manual_seed(7)
 torch.save(Price().state_dict(), "weights/price.pth")
 torch.save(Tagger().state_dict(), "weights/tagger.pth")
 """
-ROAD = ["number", "export", "verify", "publish"]
+ROAD = ["number", "export", "verify", "bench", "publish"]
 TAG = {"CI_COMMIT_TAG": "v1.4.0", "CI_COMMIT_BRANCH": None}
 
 
@@ -215,7 +215,7 @@ def test_a_job_asks_pip_for_torchcrate_and_what_it_needs_and_no_more(
 
 def test_two_crates_of_one_repository_have_the_jobs_that_a_pipeline_allows(homes):
     tried = {"check", "export", "verify"}
-    whole = {*tried, "number", "publish", "smoke"}
+    whole = {*tried, "number", "bench", "publish", "smoke"}
     both = {f"tagger-{job}" for job in whole} | whole
 
     assert set(homes.jobs(**TAG)) == both | {"release"}

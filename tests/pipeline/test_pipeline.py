@@ -24,7 +24,7 @@ RELEASE = (ROOT / "VERSION").read_text().strip()
 BRANCH: dict[str, str | None] = {}
 MERGE_REQUEST = {"CI_PIPELINE_SOURCE": "merge_request_event", "CI_COMMIT_BRANCH": None}
 TAG = {"CI_COMMIT_TAG": f"v{RELEASE}", "CI_COMMIT_BRANCH": None}
-ROAD = ["number", "export", "verify", "publish"]
+ROAD = ["number", "export", "verify", "bench", "publish"]
 
 
 class Reader:
@@ -94,8 +94,8 @@ def jobs_of(run):
     ("pipeline", "jobs"),
     [
         (MERGE_REQUEST, {"test", "check", "export", "verify"}),
-        (BRANCH, {"test", "check", "number", "export", "verify", "publish", "smoke"}),
-        (TAG, {"test", "check", "number", "export", "verify", "publish", "smoke", "release"}),
+        (BRANCH, {"test", "check", *ROAD, "smoke"}),
+        (TAG, {"test", "check", *ROAD, "smoke", "release"}),
         ({"CI_COMMIT_BRANCH": "feature"}, {"test"}),  # there is no pipeline, says `workflow:`
     ],
     ids=["merge request", "default branch", "tag", "another branch"],
