@@ -158,7 +158,7 @@ int answer_lines(const ScriptModel& model, std::istream& in, std::ostream& out,
     } catch (const CrateError& error) {
       code = 1;
       reason = "line " + std::to_string(number) + ": " + error.what();
-      out << json_error("", reason) << '\n';
+      out << json_error(std::nullopt, reason) << '\n';
     }
     out.flush();
     if (!out) throw RunnerError("cannot write the answers: no space left, or nobody reads");

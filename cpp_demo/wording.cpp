@@ -118,7 +118,7 @@ std::string json_outputs(const Contract& contract, const std::vector<Tensor>& an
   return said + "}";
 }
 
-std::string json_error(const std::string& path, const std::string& reason) {
-  const std::string named = path.empty() ? "" : "\"path\": " + quoted(path) + ", ";
+std::string json_error(const std::optional<std::string>& path, const std::string& reason) {
+  const std::string named = path ? "\"path\": " + quoted(*path) + ", " : "";
   return "{" + named + "\"error\": " + quoted(reason) + "}";
 }

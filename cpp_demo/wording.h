@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,5 +24,6 @@
 [[nodiscard]] std::string json_outputs(const Contract& contract,
                                        const std::vector<Tensor>& answers);
 
-/// Returns a JSON object that says why there is no answer; `path` is left out if it is empty.
-[[nodiscard]] std::string json_error(const std::string& path, const std::string& reason);
+/// Returns a JSON object that says why there is no answer; of no file if `path` is absent.
+[[nodiscard]] std::string json_error(const std::optional<std::string>& path,
+                                     const std::string& reason);
