@@ -49,7 +49,9 @@ def _built(crate: Path, sources: list[str], build: Path, programs: Sequence[str]
     if program.is_file() and stamp.is_file() and stamp.read_text() == wanted:
         return program
     with writing(build):
-        if build.exists() and any(build.iterdir()) and not (build / "source").is_dir():
+        # Of an earlier build a runner's cache may have kept the program and the stamp alone.
+        ours = (build / "source").is_dir() or stamp.is_file()
+        if build.exists() and any(build.iterdir()) and not ours:
             raise FolderError(f"{build} holds other files than a build: name an empty folder")
         shutil.rmtree(build, ignore_errors=True)
         (build / "source").mkdir(parents=True)
