@@ -92,7 +92,9 @@ def test_without_a_right_token_nothing_is_taken_for_the_version(
     assert "OK" not in done.stdout
 
 
-@pytest.mark.parametrize(("block", "selftests"), [("onnx", 1), ("torch", 1), ("eager", 1), ("cpp", 1)])
+@pytest.mark.parametrize(
+    ("block", "selftests"), [("onnx", 1), ("torch", 1), ("eager", 1), ("cpp", 1)]
+)
 def test_the_programs_run_as_told(
     commands: dict[str, str],
     shell: Shell,

@@ -112,7 +112,7 @@ def test_a_folder_whose_golden_vectors_changed_is_refused(golden_crate):
     crate = golden_crate()
     (crate / "golden.safetensors").write_bytes(b"other")
 
-    with pytest.raises(ContractError, match="is not the one that .* states"):
+    with pytest.raises(ContractError, match=r"is not the one that .* states"):
         in_folder(crate)
 
 
