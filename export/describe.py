@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torchcrate.errors import ContractError, ExportError
 from torchcrate.export.words import reason_of
 from torchcrate.model.calling import flatten, leading
-from torchcrate.model.cases import example, generated
+from torchcrate.model.cases import example, generated, sizes_in
 from torchcrate.model.contract import DTYPES, Contract, Sizes, TensorSpec
 
 
@@ -37,7 +37,7 @@ def completed(module: nn.Module, contract: Contract) -> Contract:
             if number < 2:  # of more there need not be an answer
                 raise
             continue
-        sizes.append(_named(contract, case))
+        sizes.append(sizes_in(contract, case))
         _require_alike(asked[0], asked[-1])
     outputs: list[TensorSpec] = []
     for number, (path, first) in enumerate(asked[0]):
@@ -97,11 +97,11 @@ def _name(path: str, number: int, count: int, taken: set[str]) -> str:
 def _unlike(contract: Contract) -> list[dict[str, Any]]:
     """Return the example, a case of other sizes throughout, and for each free axis one more."""
     whole = [case for case in generated(contract).values() if len(case) == len(contract.inputs)]
-    plain = _named(contract, whole[0])
+    plain = sizes_in(contract, whole[0])
     chosen = {"": whole[0]}
     for case in whole:
-        changed = [axis for axis, size in _named(contract, case).items() if size != plain[axis]]
-        if changed and 0 not in _named(contract, case).values():
+        changed = [axis for axis, size in sizes_in(contract, case).items() if size != plain[axis]]
+        if changed and 0 not in sizes_in(contract, case).values():
             chosen[changed[0]] = case
     return [example(contract), *chosen.values()]
 
@@ -121,14 +121,3 @@ def _require_alike(one: list[tuple[str, Tensor]], other: list[tuple[str, Tensor]
                 f"the network returns {once} to one input and {again} to another: "
                 "return the same tensors with the same axes to all"
             )
-
-
-def _named(contract: Contract, case: Mapping[str, Any]) -> dict[str, int]:
-    """Return the size of each free axis in a case."""
-    return {
-        axis: size
-        for given in contract.inputs
-        if given.name in case
-        for axis, size in zip(given.axes, np.shape(case[given.name]), strict=True)
-        if isinstance(axis, str)
-    }

@@ -76,6 +76,17 @@ def _unseen(contract: Contract, axis: str, want: int) -> int:
     return next((size for size in (*above, *below[:99]) if size not in taken), want)
 
 
+def sizes_in(contract: Contract, case: Mapping[str, Any]) -> dict[str, int]:
+    """Return the size of each free axis in a case."""
+    return {
+        axis: size
+        for given in contract.inputs
+        if given.name in case
+        for axis, size in zip(given.axes, np.shape(case[given.name]), strict=True)
+        if isinstance(axis, str)
+    }
+
+
 def one(contract: Contract, sizes: Mapping[str, int], seed: int) -> dict[str, NDArray[Any]]:
     """Return one seeded tensor for each input, with these sizes of the free axes."""
     chance = np.random.default_rng([seed, len(sizes)])

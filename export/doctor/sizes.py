@@ -2,9 +2,7 @@
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -12,7 +10,7 @@ from torchcrate.export.doctor.check import Check
 from torchcrate.export.doctor.place import in_traceback
 from torchcrate.export.words import reason_of
 from torchcrate.model.calling import call
-from torchcrate.model.cases import example, generated, one
+from torchcrate.model.cases import example, generated, one, sizes_in
 from torchcrate.model.contract import Contract
 from torchcrate.model.eager import tensors
 
@@ -29,10 +27,10 @@ def sizes(module: nn.Module, contract: Contract) -> Check:
     free = contract.free
     if not free:
         return Check("sizes", "ok", "no axis is free")
-    base = _sizes(contract, example(contract))
+    base = sizes_in(contract, example(contract))
     asked = {axis: {base[axis]} for axis in free}
     for case in generated(contract).values():
-        for axis, size in _sizes(contract, case).items():
+        for axis, size in sizes_in(contract, case).items():
             asked[axis].add(size)
     error = failure(module, contract, base)
     if error is not None:
@@ -62,16 +60,6 @@ def failure(module: nn.Module, contract: Contract, sizes: Mapping[str, int]) -> 
         no_tensor = isinstance(error, TypeError) and str(error).startswith("answer")
         return None if no_tensor else error  # what it answers is not asked here
     return None
-
-
-def _sizes(contract: Contract, case: Mapping[str, Any]) -> dict[str, int]:
-    return {
-        axis: size
-        for given in contract.inputs
-        if given.name in case
-        for axis, size in zip(given.axes, np.shape(case[given.name]), strict=True)
-        if isinstance(axis, str)
-    }
 
 
 def _searched(
