@@ -15,6 +15,7 @@ from torchcrate.bench.words import figure, seconds
 from torchcrate.bench.worker import working
 from torchcrate.errors import BudgetError
 
+GATE = "gate"
 KERNEL = "reference kernel"
 _TURNS = 5  # times as many, and as short: what disturbs the machine then disturbs all alike
 
@@ -65,7 +66,18 @@ def gate(
     settings = {"rounds": str(setting.rules.rounds), "calls a round": str(setting.calls)}
     title = f"{subject.title} against {before.title}" if before else f"{subject.title} alone"
     words = () if before else ("No version before it: nothing was raced.",)
-    return Part("gate", title, settings, lanes, tuple(bars), words=words)
+    return Part(GATE, title, settings, lanes, tuple(bars), words=words)
+
+
+def latencies(part: Part) -> dict[str, float]:
+    """Return warm calls in units of the reference kernel, by the name "latency RUNTIME"."""
+    named = {lane.name: lane for lane in part.lanes}
+    found = {}
+    for runtime in ("onnx", "torchscript", "eager"):
+        if (warm := _warm("this", runtime)) in named:
+            bar = compared(warm, named, warm, KERNEL, 0)
+            found |= {f"latency {runtime}": round(bar.found.median, 3)} if bar.found else {}
+    return found
 
 
 def require(part: Part) -> None:

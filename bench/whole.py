@@ -16,10 +16,11 @@ from torchcrate.bench.setting import Setting
 from torchcrate.bench.start import start
 from torchcrate.bench.subject import Programs, Subject
 from torchcrate.bench.training import training
+from torchcrate.bench.words import shown
 from torchcrate.errors import UsageError
 from torchcrate.files import write_whole
 
-JSON = "bench.json"
+JSON, TABLE = "bench.json", "bench.txt"
 PARTS = ("files", "start", "latency", "busy", "memory")
 MORE = ("scale", "export", "training")  # what takes longest, or says nothing of one crate
 _IMAGES = {"files", "memory", "scale"}  # for crates that read images
@@ -107,17 +108,17 @@ def gate_alone(
 
 
 def save(results: Results, out: Path) -> tuple[Path, ...]:
-    """Write bench.json and a picture of each part into `out`, and return their paths.
+    """Write bench.json, its table and a picture of each part into `out`, and return their paths.
 
     Raises:
         FolderError: If `out` cannot be written.
     """
-    written = {JSON: results.dump().decode()}
+    written = {JSON: results.dump().decode(), TABLE: f"{shown(results)}\n"}
     for part in results.parts:
         if part.plots:
-            written |= {f"{plot.name}.svg": svg.curves(plot) for plot in part.plots}
+            written |= {f"bench-{plot.name}.svg": svg.curves(plot) for plot in part.plots}
         else:
-            written[f"{part.name}.svg"] = svg.strips(part.title, part.lanes)
+            written[f"bench-{part.name}.svg"] = svg.strips(part.title, part.lanes)
     for name, text in written.items():
         write_whole(out / name, text.encode())
     return tuple(out / name for name in written)

@@ -23,11 +23,12 @@ Role = Literal[
     "parity",
     "provenance",
     "findings",
+    "bench",
 ]
 
 PYTHON = ("onnx", "torchscript", "eager")  # the formats whose runners share one command line
 
-_EVIDENCE: frozenset[Role] = frozenset({"golden", "parity", "provenance", "findings"})
+_EVIDENCE: frozenset[Role] = frozenset({"golden", "parity", "provenance", "findings", "bench"})
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,8 @@ class Manifest:
         name: Package name, one word of letters, digits, `.`, `_`, `-`.
         version: SemVer without build metadata, as GitLab stores it.
         contract: Inputs, outputs and labels.
-        metrics: What training reported, say {"accuracy": 0.993}; fractions, not percent.
+        metrics: What training reported, say {"accuracy": 0.993}; fractions, not percent. Names
+            that begin with "latency" are of warm calls, in units of the reference kernel.
         tools: What made the models: torch, onnx, opset, ir.
         minimum: The oldest runtimes that can load them, by name: libtorch, onnxruntime.
         commit: git commit of the sources; empty outside a checkout.
@@ -143,6 +144,11 @@ def content_digest(files: Iterable[Artifact]) -> str:
     """Return the sha256 over the `sha256  name` lines of the content files, sorted by name."""
     lines = sorted(f"{f.name}\0{f.sha256}\n" for f in files if f.kind == "content")
     return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def is_latency(metric: str) -> bool:
+    """Return whether a metric is of a benchmark, not of training."""
+    return metric.startswith("latency")
 
 
 def differing(one: Manifest, other: Manifest) -> list[str]:

@@ -16,7 +16,7 @@ from torchcrate.release.announce.golden import Golden, compare
 from torchcrate.release.compatibility import Change, changes
 from torchcrate.release.crate import stated
 from torchcrate.release.history import newest, parity_margin
-from torchcrate.release.manifest import Manifest
+from torchcrate.release.manifest import Manifest, is_latency
 from torchcrate.release.receive import TooLargeError, receive_manifest, receive_small
 from torchcrate.release.registry import LATEST, NotFoundError, Registry, split_reference
 from torchcrate.verify.report import Parity
@@ -179,8 +179,8 @@ def difference(old: Side, new: Side) -> Difference:
         new=new.title,
         same_content=one.content == other.content,
         contract=changes(one.contract, other.contract),
-        metrics=tuple(each for each in figures if not each.what.startswith("latency")),
-        latency=tuple(each for each in figures if each.what.startswith("latency")),
+        metrics=tuple(each for each in figures if not is_latency(each.what)),
+        latency=tuple(each for each in figures if is_latency(each.what)),
         golden=golden,
         parity_margin=Figure("parity margin", parity_margin(one), parity_margin(other)),
         parity=_figures(_parity(one.parity), _parity(other.parity)),

@@ -105,4 +105,4 @@ def test_the_command_writes_all_figures_before_it_refuses(
     assert [line for line in done.stderr.splitlines() if line.startswith("Error: onnx, warm call")]
     assert json.loads(done.stdout) == json.loads(results.dump())
     assert results.parts[0].name == "gate"
-    assert ElementTree.parse(out / "gate.svg").getroot().tag.endswith("svg")
+    assert ElementTree.parse(out / "bench-gate.svg").getroot().tag.endswith("svg")

@@ -10,7 +10,7 @@ from torchcrate.bench.results import Results
 from torchcrate.bench.setting import Setting
 from torchcrate.bench.subject import Subject, drawn, images, one_case
 from torchcrate.bench.training import training
-from torchcrate.bench.whole import JSON, bench, save
+from torchcrate.bench.whole import JSON, TABLE, bench, save
 from torchcrate.errors import FolderError, UsageError
 from torchcrate.model.contract import Contract, TensorSpec
 
@@ -34,8 +34,13 @@ def test_every_part_measures_everybody_and_leaves_figures_and_pictures(
     }
     assert all(bar.found for part in results.parts for bar in part.bars)
     assert Results.parse((setting.out / JSON).read_bytes()) == results
-    assert {path.name for path in written} == {JSON, *(f"{part}.svg" for part in PARTS)}
-    for path in written[1:]:
+    assert {path.name for path in written} == {
+        JSON,
+        TABLE,
+        *(f"bench-{part}.svg" for part in PARTS),
+    }
+    assert "run_onnx" in (setting.out / TABLE).read_text()
+    for path in written[2:]:
         ElementTree.parse(path)
 
 

@@ -178,6 +178,8 @@ def assert_whole(reader, version):
         name: sha256 for name, sha256 in files.items() if name != "SHA256SUMS"
     }
     assert {"model.pth", "model.pt", "model.onnx", "manifest.json", "parity.json"} <= files.keys()
+    assert {"bench.json", "bench.txt", "bench-gate.svg"} <= files.keys()
+    assert json.loads(reader.read(version, "manifest.json"))["metrics"]["latency onnx"] > 0
 
 
 def assert_smoked(run):
