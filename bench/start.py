@@ -73,8 +73,11 @@ def _alone(runtime: str) -> str:
 
 
 def _needed(subject: Subject, runtime: str) -> str:
-    """Return an import of what a runner needs: the runtime, and what reads its input."""
-    return _IMPORTS[runtime] + (", PIL.Image" if subject.reads_images else ", safetensors.numpy")
+    """Return an import of what a runner needs: the runtime, and what reads its input.
+
+    One image is read without Pillow.
+    """
+    return _IMPORTS[runtime] + ("" if subject.reads_images else ", safetensors.numpy")
 
 
 def _question(subject: Subject, setting: Setting, scratch: Path) -> tuple[list[str], int]:
