@@ -1,6 +1,5 @@
 """What the network itself answers: the reference that every export is held against."""
 
-import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,7 +13,6 @@ from torchcrate.model import targets
 from torchcrate.model.calling import call
 from torchcrate.model.contract import Contract
 from torchcrate.model.spec import Cases
-from torchcrate.model.tolerance import difference
 
 Answers = dict[str, NDArray[Any]]
 """The outputs to one input, by name."""
@@ -44,34 +42,6 @@ def answers(module: nn.Module, contract: Contract, cases: Cases) -> dict[str, An
             for spec, one in zip(contract.outputs, answer, strict=True)
         }
     return found
-
-
-def rounding(module: nn.Module, contract: Contract, cases: Cases) -> float:
-    """Return how far eager is from itself in float64, as `difference` counts it.
-
-    That is what rounding alone costs this network on these cases: two programs that are both
-    right may be as far from each other. 0.0 where the network cannot be asked in float64.
-    """
-    names = [given.name for given in contract.inputs]
-    worst = 0.0
-    try:
-        exact = copy.deepcopy(module).double()
-        for case, want in answers(module, contract, cases).items():
-            given = [
-                each if each is None else _double(each) for each in tensors(cases[case], names)
-            ]
-            with torch.inference_mode():
-                found = call(exact, names, given)
-            for one, other in zip(want.values(), found, strict=True):
-                off = difference(one.astype(np.float64), other.double().numpy())
-                worst = max(worst, float(np.nanmax(off, initial=0.0)))
-    except Exception:  # the user's own code, which need not hold in float64
-        return 0.0
-    return worst
-
-
-def _double(tensor: Tensor | None) -> Tensor | None:
-    return tensor.double() if tensor is not None and tensor.is_floating_point() else tensor
 
 
 def tensors(inputs: Mapping[str, Any], names: Sequence[str]) -> list[Tensor | None]:
