@@ -1,9 +1,6 @@
 #include "lines.h"
 
 #include <algorithm>
-#include <cmath>
-#include <cstring>
-#include <deque>
 #include <istream>
 #include <nlohmann/json.hpp>
 #include <ostream>
@@ -16,49 +13,6 @@
 namespace {
 
 using Json = nlohmann::ordered_json;  // what is foreign is named in the order of the line
-
-/// Parses a line as Python's json does: with NaN, Infinity and -Infinity.
-///
-/// The library has no such words. They become null, and as there may be others, what each null of
-/// the line stands for is kept in order, and put back when the library comes to it.
-Json parse(const std::string& line) {
-  std::string plain;
-  std::deque<Json> nulls;
-  bool quoted = false;
-  for (std::size_t at = 0; at < line.size();) {
-    const auto begins = [&](const char* word) {
-      return line.compare(at, std::strlen(word), word) == 0;
-    };
-    const char letter = line[at];
-    if (quoted || (letter != 'N' && letter != 'I' && letter != '-' && letter != 'n')) {
-      if (quoted && letter == '\\' && at + 1 < line.size()) plain += line[at++];
-      if (letter == '"') quoted = !quoted;
-      plain += line[at++];
-      continue;
-    }
-    const char* const word = begins("NaN")         ? "NaN"
-                             : begins("Infinity")  ? "Infinity"
-                             : begins("-Infinity") ? "-Infinity"
-                             : begins("null")      ? "null"
-                                                   : nullptr;
-    if (word == nullptr) {
-      plain += line[at++];
-      continue;
-    }
-    const double value = letter == 'N' ? NAN : letter == 'I' ? INFINITY : -INFINITY;
-    nulls.push_back(letter == 'n' ? Json() : Json(value));
-    plain += "null";
-    at += std::strlen(word);
-  }
-  if (nulls.empty()) return Json::parse(plain);
-  return Json::parse(plain, [&nulls](int, Json::parse_event_t event, Json& value) {
-    if (event == Json::parse_event_t::value && value.is_null()) {
-      value = nulls.front();
-      nulls.pop_front();
-    }
-    return true;
-  });
-}
 
 /// Appends the innermost values of nested lists; false if the lengths of the lists differ.
 bool flatten(const Json& value, const std::vector<std::int64_t>& shape, std::size_t axis,
@@ -130,7 +84,9 @@ void require_input(const Contract& contract, const std::string& name) {
 Given given_by(const Contract& contract, const std::string& line) {
   Json call;
   try {
-    call = parse(line);
+    call = Json::parse(line);
+  } catch (const Json::out_of_range&) {
+    throw ContractError("a number is beyond float64");
   } catch (const Json::exception&) {
     throw ContractError("not an object of JSON");
   }

@@ -52,7 +52,7 @@ Number rounded(double value, Number) {
 
 void print(std::string& line, double value) {
   if (!std::isfinite(value)) {
-    line += std::isnan(value) ? "NaN" : value < 0 ? "-Infinity" : "Infinity";
+    line += "null";
     return;
   }
   char text[32];

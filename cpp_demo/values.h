@@ -12,7 +12,7 @@
 [[nodiscard]] Tensor row_of(const Tensor& tensor, std::size_t row);
 
 /// Appends a tensor as nested lists of JSON, as Python's json prints `tolist()`: numbers
-/// round-trip, and those that JSON has no word for are NaN, Infinity and -Infinity.
+/// round-trip, and those that JSON has no word for, NaN and infinities, are null.
 void append_json(std::string& line, const Tensor& tensor);
 
 /// Appends numbers as elements of one dtype, rounded to the nearest where it has fractions. Both

@@ -12,21 +12,23 @@ namespace {
 
 constexpr std::size_t kFew = 10;  // numbers that a line for people shows; of more only the shape
 
-/// Returns the probability of the best of `values` in [0, 1]; NaN if `meaning` tells none.
-double probability(const std::string& meaning, const std::vector<double>& values) {
-  const double best = *std::max_element(values.begin(), values.end());
+/// Returns the probability of the best of `values` in [0, 1]; none if `meaning` tells none.
+std::optional<double> probability(const std::string& meaning, const std::vector<double>& values) {
+  double best = values.front();
+  for (const double value : values) best = std::isnan(value) || value > best ? value : best;
   if (meaning == "probabilities") return best;
   // The second is what crates said before there were words for it.
   if (meaning == "log-probabilities" || meaning == "natural logarithms of probabilities") {
     return std::exp(best);
   }
-  if (meaning != "logits") return NAN;
+  if (meaning != "logits") return {};
   double sum = 0;
   for (const double value : values) sum += std::exp(value - best);
   return 1 / sum;
 }
 
 std::string formatted(const char* format, double value) {
+  if (std::isnan(value)) return "nan";  // some have a sign, which tells nothing
   char text[64];
   std::snprintf(text, sizeof text, format, value);
   return text;
@@ -91,9 +93,8 @@ std::string line(const Contract& contract, const std::string& path,
                  const std::vector<Tensor>& answers) {
   const std::optional<std::string> label = label_of(contract, answers[0]);
   if (label) {
-    const double part = probability(contract.outputs[0].meaning, widened(answers[0]));
-    const std::string percent =
-        std::isnan(part) ? "" : " (" + formatted("%.1f", 100 * part) + " %)";
+    const auto part = probability(contract.outputs[0].meaning, widened(answers[0]));
+    const std::string percent = part ? " (" + formatted("%.1f", 100 * *part) + " %)" : "";
     return "Image is a " + *label + percent + "  " + path;
   }
   std::string said;

@@ -120,9 +120,7 @@ class Contract:
             isinstance(axis, str) or size == axis for size, axis in zip(shape, axes, strict=True)
         )
         if str(tensor.dtype) != spec.dtype or not fits:
-            found = f"{tensor.dtype}({', '.join(map(str, shape))})"
-            wanted = f"{spec.dtype}({', '.join(map(str, axes))})"
-            raise RunError(CONTRACT, f"{spec.name} is {found}, the contract has {wanted}")
+            raise unlike(spec, str(tensor.dtype), shape)
         for size, axis in zip(shape, axes, strict=True):
             if not isinstance(axis, str):
                 continue
@@ -134,6 +132,13 @@ class Contract:
             if size != same:
                 line = f"{spec.name} has {axis} {size}, {owner} has {same}"
                 raise RunError(CONTRACT, line)
+
+
+def unlike(spec: TensorSpec, dtype: str, shape: Sequence[int]) -> RunError:
+    """Return the error for a tensor of another dtype or shape than `spec`."""
+    found = f"{dtype}({', '.join(map(str, shape))})"
+    wanted = f"{spec.dtype}({', '.join(map(str, spec.axes))})"
+    return RunError(CONTRACT, f"{spec.name} is {found}, the contract has {wanted}")
 
 
 def parse_contract(text: str | bytes) -> Contract:

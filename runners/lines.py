@@ -2,16 +2,18 @@
 
 A call is an object with the inputs by name, as nested lists; a scalar is a number, and what is
 null or not there is absent. Of axes that an empty list hides, those that the contract fixes
-have their size, and free ones the least that is allowed.
+have their size, and free ones the least that is allowed. JSON has no NaN and no infinity: no
+call can hold them, and in an answer they are null; `--tensors` takes and gives them.
 """
 
 import json
+import math
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
-from contract import Contract, TensorSpec
+from contract import Contract, TensorSpec, unlike
 from runtime import CONTRACT, Array, Model, RunError
 from wording import json_outputs
 
@@ -30,9 +32,37 @@ def answer_lines(model: Model, lines: Iterable[bytes]) -> Iterator[tuple[str, st
 def _inputs(contract: Contract, line: bytes) -> list[Array | None]:
     """Return the tensors on a line, in the contract's order."""
     try:
-        call = json.loads(line, parse_constant=str)  # NaN, which JSON does not have, is no number
+        call = json.loads(line, parse_constant=_no_json)
     except (ValueError, RecursionError):
         call = None
+    try:
+        return _tensors(contract, call)
+    except RunError as error:
+        if _beyond(call):  # whatever else is wrong, as in C++ it is found while the line is read
+            raise RunError(CONTRACT, "a number is beyond float64") from error
+        raise
+
+
+def _no_json(word: str) -> None:
+    """Refuse the words NaN, Infinity and -Infinity, which Python's json lets pass.
+
+    Raises:
+        ValueError: Always.
+    """
+    raise ValueError(word)
+
+
+def _beyond(value: Any) -> bool:
+    """Return whether a number in nested lists or objects is larger than any float64."""
+    if isinstance(value, list | dict):
+        return any(map(_beyond, value.values() if isinstance(value, dict) else value))
+    try:
+        return isinstance(value, int | float) and math.isinf(float(value))
+    except OverflowError:
+        return True
+
+
+def _tensors(contract: Contract, call: Any) -> list[Array | None]:
     if not isinstance(call, dict):
         raise RunError(CONTRACT, "not an object of JSON")
     names = [spec.name for spec in contract.inputs]
@@ -63,12 +93,14 @@ def _tensor(contract: Contract, spec: TensorSpec, value: Any) -> Array:
         raise RunError(CONTRACT, f"{spec.name} holds a value that is no {spec.dtype}")
     try:
         with np.errstate(over="ignore"):
-            tensor = np.array(leaves, spec.dtype).reshape(shape)
+            tensor = np.array(leaves, spec.dtype)
     except OverflowError:
         tensor = None
     if tensor is None or not np.isfinite(tensor).all():
         raise RunError(CONTRACT, f"{spec.name} holds a number beyond {spec.dtype}")
-    return tensor
+    if len(shape) != len(spec.axes):  # of which numpy may have too many
+        raise unlike(spec, spec.dtype, shape)
+    return tensor.reshape(shape)
 
 
 def _flatten(value: Any, shape: list[int], leaves: list[Any], depth: int = 0) -> bool:

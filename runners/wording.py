@@ -14,11 +14,24 @@ from runtime import CONTRACT, Array, RunError
 # The last one is what crates said before there were words for it.
 _PROBABILITIES: dict[str, Callable[[Array], float]] = {
     "probabilities": lambda row: float(row.max()),
-    "log-probabilities": lambda row: math.exp(row.max()),
-    "logits": lambda row: 1 / float(np.exp(row.astype(np.float64) - float(row.max())).sum()),
-    "natural logarithms of probabilities": lambda row: math.exp(row.max()),
+    "log-probabilities": lambda row: _exp(row.max()),
+    "logits": lambda row: _share(row.astype(np.float64)),
+    "natural logarithms of probabilities": lambda row: _exp(row.max()),
 }
 _FEW = 10  # numbers that a line for people shows; of more it shows the shape
+
+
+def _exp(value: Any) -> float:
+    try:
+        return math.exp(value)
+    except OverflowError:  # it is the logarithm of no probability
+        return math.inf
+
+
+def _share(row: Array) -> float:
+    """Return what softmax makes of the largest of `row`; NaN where there are infinities."""
+    with np.errstate(invalid="ignore"):
+        return 1 / float(np.exp(row - row.max()).sum())
 
 
 def label_of(contract: Contract, answer: Array) -> str | None:

@@ -177,7 +177,7 @@ def test_each_line_of_json_is_answered_on_its_own(crates: dict[str, Path], runti
         '{"tokens": []}': {"scores": [], "kept": [], "total": 0},
         "": "not an object of JSON",
         "[1]": "not an object of JSON",
-        '{"tokens": [[NaN]]}': "tokens holds a value that is no int64",
+        '{"tokens": [[NaN]]}': "not an object of JSON",
         '{"mask": [[true]]}': "tensor tokens is missing",
         '{"words": [[1]]}': "words is no input, the contract has tokens, mask",
         '{"tokens": [[1], [2, 3]]}': "tokens is no regular list of numbers",
