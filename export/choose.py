@@ -14,8 +14,10 @@ from torch import Tensor, nn
 
 from torchcrate.errors import CrateError, ExportError, ParityError
 from torchcrate.export import decisions, to_torchscript
-from torchcrate.export.asking import Ask, asking
+from torchcrate.export.asking import LARGE, Ask, asking
+from torchcrate.export.behaviour import undisturbed
 from torchcrate.export.capture import captured
+from torchcrate.export.doctor.locate import locate
 from torchcrate.export.doctor.place import Place
 from torchcrate.export.findings import Format, Trial
 from torchcrate.export.to_onnx import to_onnx
@@ -24,6 +26,8 @@ from torchcrate.model.contract import Contract
 from torchcrate.model.eager import Answers
 from torchcrate.model.spec import Cases
 from torchcrate.model.tolerance import difference, spread
+
+_PATIENCE = 30.0  # seconds; to find the layer that is off takes about as long as making the format
 
 
 @dataclass(frozen=True)
@@ -95,13 +99,15 @@ def _tried(way: str, attempt: Callable[[], Trial]) -> Trial:
 
 
 def _torchscript(asked: Asked, way: to_torchscript.Way, path: Path) -> Trial:
+    started = time.monotonic()
     made = to_torchscript.make(asked.module, asked.contract, way, asked.example)
     frozen = made.frozen
     if way == "trace":
         _require_undecided(asked, frozen)
     to_torchscript.save(made, asked.contract, path)
     with asking("torchscript", asked.contract, path) as ask:
-        return _held(way, asked, ask, asked.limits["torchscript"], frozen_words(frozen))
+        limit = asked.limits["torchscript"]
+        return _held(way, asked, ask, limit, frozen_words(frozen), started)
 
 
 def _require_undecided(asked: Asked, frozen: Sequence[to_torchscript.Frozen]) -> None:
@@ -124,9 +130,10 @@ def _require_undecided(asked: Asked, frozen: Sequence[to_torchscript.Frozen]) ->
 
 
 def _onnx(asked: Asked, path: Path) -> Trial:
+    started = time.monotonic()
     to_onnx(asked.module, asked.contract, path, asked.example)
     with asking("onnx", asked.contract, path) as ask:
-        return _held("onnx", asked, ask, asked.limits["onnx"], "")
+        return _held("onnx", asked, ask, asked.limits["onnx"], "", started)
 
 
 def _held(
@@ -135,6 +142,7 @@ def _held(
     ask: Ask,
     limit: float,
     cause: str,
+    started: float,
 ) -> Trial:
     """Hold a candidate against eager on every case.
 
@@ -144,6 +152,7 @@ def _held(
         ask: Returns the candidate's answer to one case.
         limit: The largest difference allowed.
         cause: What is the likely reason if it is off, "" if none is known.
+        started: When `time.monotonic` began to count what making it took.
     """
     worst, at = 0.0, ""
     because = f"; {cause}" if cause else ""
@@ -159,20 +168,42 @@ def _held(
             try:
                 off = difference(one, asked.want[case][name])
             except ParityError as error:
-                return Trial(way, False, f"{name} at {case}: {error}{because}")
+                first = _first_off(way, asked, inputs, limit, started)
+                return Trial(way, False, f"{name} at {case}: {error}{because}{first}")
             most = float(off.max()) if off.size else 0.0
             if not most <= worst:
                 worst, at = most, f"{name} at {case}"
             if not most <= limit:
                 off_by = _off_by(one, asked.want[case][name], most)
+                first = _first_off(way, asked, inputs, limit, started)
                 return Trial(
                     way,
                     False,
-                    f"{at} {off_by}, allowed are {limit:.1e}{because}",
+                    f"{at} {off_by}, allowed are {limit:.1e}{because}{first}",
                     len(asked.cases),
                     None if np.isnan(most) else most,
                 )
     return Trial(way, True, _weakness(asked, limit), len(asked.cases), worst)
+
+
+def _first_off(
+    way: str, asked: Asked, inputs: Mapping[str, Any], limit: float, started: float
+) -> str:
+    """Return which layer is the first to differ, as the end of a line.
+
+    Returns:
+        "" if none is found, or the network is so large or slow that one has to wait for it.
+    """
+    size = sum(one.nbytes for one in asked.module.state_dict().values())
+    if size > LARGE or time.monotonic() - started > _PATIENCE:
+        return ""
+    given = asked.module, asked.contract, inputs, way
+    try:
+        with undisturbed(asked.module):
+            spot = locate(*given, example=asked.example, limit=limit)
+    except MemoryError:  # that it is off is known all the same
+        return ""
+    return f"; first to differ is {spot}" if spot else ""
 
 
 def _weakness(asked: Asked, limit: float) -> str:

@@ -12,11 +12,11 @@ import torch
 from torchcrate.errors import ExportError
 from torchcrate.export import choose, to_torchscript
 from torchcrate.export.doctor.check import Check, State
-from torchcrate.export.doctor.locate import LIMIT, locate, quieted
+from torchcrate.export.doctor.locate import LIMIT, quieted
 from torchcrate.export.doctor.messages import parted
 from torchcrate.export.doctor.record import array, distance, tensors_in
 from torchcrate.export.doctor.unlike import unlike
-from torchcrate.export.findings import Format, Trial
+from torchcrate.export.findings import Format
 from torchcrate.export.sources import sources
 from torchcrate.export.to_onnx import to_onnx
 from torchcrate.export.words import frozen_words
@@ -83,7 +83,7 @@ def _check(asked: choose.Asked, form: Format, needed: bool, verbose: bool) -> Ch
     whats, advice = list[str](), ""
     for trial in form.trials:
         reason, do = parted(trial.reason)
-        more = [_where(asked, trial), _baked(asked) if trial.way == "trace" else ""]
+        more = [_baked(asked) if trial.way == "trace" else ""]
         more += [_kept(asked)] if "example's size" in reason else []
         words = "; ".join(filter(None, [reason, *more]))
         whats.append(f"{trial.way}: {words}" if len(form.trials) > 1 else words)
@@ -117,21 +117,6 @@ def _other_answer(asked: choose.Asked) -> str:
         if time.monotonic() > until:
             break
     return ""
-
-
-def _where(asked: choose.Asked, trial: Trial) -> str:
-    """Return the first part that is off, of a trial whose numbers are."""
-    if not trial.cases or "first to differ" in trial.reason:
-        return ""
-    case = next((name for name in asked.cases if f" at {name} " in trial.reason), None)
-    if case is None:
-        return ""
-    inputs = asked.cases[case]
-    limit = asked.limits["onnx" if trial.way == "onnx" else "torchscript"]
-    spot = locate(
-        asked.module, asked.contract, inputs, trial.way, example=asked.example, limit=limit
-    )
-    return f"the first to differ is {spot}" if spot else ""
 
 
 def _baked(asked: choose.Asked) -> str:
