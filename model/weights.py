@@ -194,14 +194,16 @@ def _read_archive(path: Path) -> Any:
 
 
 def fitting(net: nn.Module, state: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
-    """Return `state` if it has exactly the tensors of `net`, all finite.
+    """Return `state` if it has exactly the tensors of `net`, none with NaN, parameters finite.
 
-    A tensor that `net` shares under two names may lie there under either.
+    A buffer may hold infinities, as masks do. A tensor that `net` shares under two names may lie
+    there under either.
 
     Raises:
         ContractError: Listing every missing, unknown, misshapen or non-finite tensor.
     """
     want = net.state_dict()
+    buffers = {name for name, _ in net.named_buffers(remove_duplicate=False)}
     state = {**state, **_shared(want, state)}
     faults = [f"{key} is missing" for key in want if key not in state]
     faults += [f"{key} is unknown" for key in state if key not in want]
@@ -214,7 +216,9 @@ def fitting(net: nn.Module, state: Mapping[str, Tensor], path: Path) -> dict[str
             )
         elif want[key].dtype != state[key].dtype:
             faults.append(f"{key} has dtype {state[key].dtype}, not {want[key].dtype}")
-        elif not _finite(state[key]):
+        elif key in buffers and _any(torch.isnan, state[key]):
+            faults.append(f"buffer {key} holds NaN")
+        elif key not in buffers and _any(_not_finite, state[key]):
             faults.append(f"{key} holds NaN or infinity")
     if faults:
         raise ContractError(
@@ -223,9 +227,13 @@ def fitting(net: nn.Module, state: Mapping[str, Tensor], path: Path) -> dict[str
     return dict(state)
 
 
-def _finite(tensor: Tensor) -> bool:
-    """Return whether no entry is NaN or infinite; looks at pieces, as each look makes copies."""
-    return all(bool(piece.isfinite().all()) for piece in tensor.flatten().split(_PIECE))
+def _any(wrong: Callable[[Tensor], Tensor], tensor: Tensor) -> bool:
+    """Return whether any entry is wrong; looks at pieces, as each look makes copies."""
+    return any(bool(wrong(piece).any()) for piece in tensor.flatten().split(_PIECE))
+
+
+def _not_finite(tensor: Tensor) -> Tensor:
+    return ~tensor.isfinite()
 
 
 def _shared(want: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> dict[str, Tensor]:

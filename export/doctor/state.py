@@ -12,18 +12,21 @@ from torchcrate.export.doctor.place import of_class, of_forward, part_of
 
 def weights(network: nn.Module) -> Check:
     """Find parameters that are not finite; a buffer may hold infinities, as masks do."""
-    bad = [name for name, one in network.named_parameters() if not _finite(one)]
-    bad += [name for name, one in network.named_buffers() if _has_nan(one)]
-    if bad:
-        return Check(
-            "weights",
-            "fault",
-            f"{listed(bad)} {'holds' if len(bad) == 1 else 'hold'} NaN or infinity",
-            do="take a checkpoint from before the training diverged",
-        )
+    spoilt = [name for name, one in network.named_parameters() if not _finite(one)]
+    buffers = [name for name, one in network.named_buffers() if _has_nan(one)]
+    found = [
+        f"{listed(bad)} {'holds' if len(bad) == 1 else 'hold'} {what}"
+        for bad, what in ((spoilt, "NaN or infinity"), (buffers, "NaN"))
+        if bad
+    ]
+    if found:
+        do = "take a checkpoint from before the training diverged"
+        return Check("weights", "fault", "; ".join(found), do=do)
     state = network.state_dict()
     count = sum(one.numel() for one in state.values())
-    return Check("weights", "ok", f"{len(state)} tensors, {count:,} numbers, all finite")
+    masks = [name for name, one in network.named_buffers() if not _finite(one)]
+    but = f" but for infinities in {listed(masks)}, as masks have them" if masks else ""
+    return Check("weights", "ok", f"{len(state)} tensors, {count:,} numbers, all finite{but}")
 
 
 def _finite(tensor: Tensor) -> bool:

@@ -14,6 +14,7 @@ import torch
 from torchcrate.errors import ContractError
 from torchcrate.model.digits import MNIST
 from torchcrate.model.net import Net
+from torchcrate.model.spec import ModelSpec
 from torchcrate.model.weights import load
 
 
@@ -54,6 +55,50 @@ def test_every_wrong_key_and_shape_is_listed(path: Path) -> None:
         assert word in str(caught.value)
     assert "conv1.bias has dtype" in str(caught.value)
     assert "conv2.bias holds NaN" in str(caught.value)
+
+
+class Masked(torch.nn.Linear):
+    """Holds a mask as attention has it, under two names, as one part may share it with another."""
+
+    def __init__(self) -> None:
+        super().__init__(3, 3)
+        self.register_buffer("mask", torch.full((3, 3), -torch.inf).triu(1))
+        self.register_buffer("again", self.mask)
+
+
+MASKED = ModelSpec("masked", Masked, ("x:float32[batch,3]",))
+
+
+@pytest.mark.parametrize("name", ["mask", "again"])
+def test_a_buffer_may_hold_infinities_as_masks_do(path: Path, name: str) -> None:
+    state = Masked().state_dict()
+    state[name][0, 0] = torch.inf
+    torch.save(state, path)
+
+    loaded = load(MASKED, path)
+
+    assert torch.equal(loaded.network.state_dict()[name], state[name])
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("mask", torch.nan, "buffer mask holds NaN"),
+        ("weight", torch.inf, "weight holds NaN or infinity"),
+        ("bias", torch.nan, "bias holds NaN or infinity"),
+    ],
+)
+def test_nan_is_refused_anywhere_and_infinity_in_parameters(
+    path: Path, name: str, value: float, words: str
+) -> None:
+    state = {key: one.clone() for key, one in Masked().state_dict().items()}
+    state[name].flatten()[-1] = value
+    torch.save(state, path)
+
+    with pytest.raises(ContractError) as caught:
+        load(MASKED, path)
+
+    assert str(caught.value) == f"{path} does not fit Masked: {words}"
 
 
 def sparse(weights: torch.Tensor) -> torch.Tensor:

@@ -59,6 +59,7 @@ def test_a_sound_network_passes_every_check_of_its_state() -> None:
     ]
 
     assert [check.state for check in found] == ["ok"] * 4
+    assert found[0].what.endswith(" all finite but for infinities in mask, as masks have them")
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -71,6 +72,15 @@ def test_a_weight_that_is_not_finite_is_named(value: float) -> None:
 
     assert found.state == "fault"
     assert found.what.startswith("first.weight holds NaN")
+
+
+def test_a_buffer_that_holds_nan_is_named() -> None:
+    network = Sound()
+    network.mask[1] = float("nan")
+
+    found = state.weights(network)
+
+    assert (found.state, found.what) == ("fault", "mask holds NaN")
 
 
 def test_tied_weights_are_named_with_both_names() -> None:
