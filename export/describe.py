@@ -13,7 +13,7 @@ from torchcrate.errors import ContractError, ExportError
 from torchcrate.export.words import reason_of
 from torchcrate.model.calling import flatten, leading
 from torchcrate.model.cases import example, generated, sizes_in
-from torchcrate.model.contract import DTYPES, Contract, Sizes, TensorSpec
+from torchcrate.model.contract import DTYPES, RESERVED, Contract, Sizes, TensorSpec
 
 
 def completed(module: nn.Module, contract: Contract) -> Contract:
@@ -86,7 +86,7 @@ def _name(path: str, number: int, count: int, taken: set[str]) -> str:
     words = [word for word in path.replace("']", "").replace("['", ".").split(".") if word]
     last = words[-1] if words else ""
     named = "_".join(word for word in words if word.isidentifier())
-    if last.isidentifier() and named not in taken:
+    if last.isidentifier() and named not in taken | set(RESERVED):
         return named
     name = "output" if count == 1 else f"output_{number}"
     while name in taken:

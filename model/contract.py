@@ -20,6 +20,9 @@ DTYPES = (
 )
 """What may cross the border of a network: what numpy, safetensors and LibTorch all know."""
 
+RESERVED = ("path", "label", "error")
+"""Keys that programs add to the outputs of an answer in JSON; no output may have such a name."""
+
 IMAGE = "image"  # the meaning of an input that programs fill from image files
 
 _NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)

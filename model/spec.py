@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from torchcrate.errors import UsageError
-from torchcrate.model.contract import Contract, Sizes, TensorSpec, tensor
+from torchcrate.model.contract import RESERVED, Contract, Sizes, TensorSpec, tensor
 
 __all__ = ["Cases", "ModelSpec", "Sizes", "tensor"]
 
@@ -96,6 +96,12 @@ class ModelSpec:
         optional = [given.name for given in contract.outputs if given.optional]
         if optional:
             raise UsageError(f"output {optional[0]} of {self.name} cannot be optional")
+        own = [answer.name for answer in contract.outputs if answer.name in RESERVED]
+        if own:
+            raise UsageError(
+                f"output {own[0]} of {self.name} cannot have this name, one of those that programs "
+                f"add in JSON ({', '.join(RESERVED)}): choose another, outputs go by place"
+            )
         if self.preprocess and len(contract.inputs) != 1:
             raise UsageError(
                 f"preprocess of {self.name} takes one input, there are {len(contract.inputs)}: "

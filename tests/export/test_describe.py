@@ -56,6 +56,8 @@ def outputs(answer: Any, *inputs: str) -> list[str]:
         (lambda x: x.transpose(0, 1), ["output:float32[time,batch,3]"]),
         (lambda x: (x, x.sum(1)), ["output_0:float32[batch,time,3]", "output_1:float32[batch,3]"]),
         (lambda x: [x.sum(1)], ["output:float32[batch,3]"]),
+        (lambda x: {"label": x.sum(), "paths": x.sum()}, ["output_0:float32[]", "paths:float32[]"]),
+        (lambda x: {"error": x.sum()}, ["output:float32[]"]),
         (lambda x: {"a": x.sum(1), "b": x.sum()}, ["a:float32[batch,3]", "b:float32[]"]),
         (
             lambda x: OrderedDict(out=x.sum(1), aux=x.sum(2)),
