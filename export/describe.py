@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from torchcrate.errors import ContractError, ExportError
 from torchcrate.export.words import reason_of
-from torchcrate.model.calling import flatten, leading
+from torchcrate.model.calling import answer, flatten
 from torchcrate.model.cases import example, generated, sizes_in
 from torchcrate.model.contract import DTYPES, RESERVED, Contract, Sizes, TensorSpec
+from torchcrate.model.eager import tensors
 
 
 def completed(module: nn.Module, contract: Contract) -> Contract:
@@ -67,12 +68,9 @@ def _answer(
     module: nn.Module, contract: Contract, case: Mapping[str, Any]
 ) -> list[tuple[str, Tensor]]:
     names = [given.name for given in contract.inputs]
-    count = leading(module, names)
-    given = [torch.from_numpy(np.array(case[n])) if n in case else None for n in names]
     try:
         with torch.inference_mode():
-            answer = module(*given[:count], **dict(zip(names[count:], given[count:], strict=True)))
-        return flatten(answer)
+            return flatten(answer(module, names, tensors(case, names)))
     except Exception as error:  # the user's own code
         raise ExportError(f"the network fails on {_shapes(case)}: {reason_of(error)}") from error
 

@@ -20,7 +20,7 @@ from torch.jit._trace import TracerWarning
 from torchcrate.errors import ExportError
 from torchcrate.export import canonical
 from torchcrate.files import whole, writing
-from torchcrate.model.calling import call, flatten, leading
+from torchcrate.model.calling import answer, call, flatten, leading
 from torchcrate.model.contract import Contract
 
 Way = Literal["script", "trace"]
@@ -144,11 +144,9 @@ def paths_of(module: nn.Module, contract: Contract, example: Mapping[str, Tensor
     if not example:
         return ["" for _ in contract.outputs]
     names = [given.name for given in contract.inputs]
-    count = leading(module, names)
-    tensors = [example.get(name) for name in names]
     with torch.inference_mode():
-        answer = module(*tensors[:count], **dict(zip(names[count:], tensors[count:], strict=True)))
-    return [path for path, _ in flatten(answer)]
+        found = answer(module, names, [example.get(name) for name in names])
+    return [path for path, _ in flatten(found)]
 
 
 class Flat(nn.Module):

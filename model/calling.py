@@ -15,8 +15,6 @@ from torch import Tensor, nn
 def call(module: nn.Module, names: Sequence[str], tensors: Sequence[Tensor | None]) -> list[Tensor]:
     """Return the answer of `module` as `flatten` orders it, without the paths.
 
-    The first `leading` inputs go by position, the others by keyword.
-
     Args:
         module: The network.
         names: Of its inputs, in the contract's order.
@@ -25,16 +23,23 @@ def call(module: nn.Module, names: Sequence[str], tensors: Sequence[Tensor | Non
     Raises:
         TypeError: If `forward` does not take these inputs, or a leaf is no tensor.
     """
+    return [tensor for _, tensor in flatten(answer(module, names, tensors))]
+
+
+def answer(module: nn.Module, names: Sequence[str], tensors: Sequence[Tensor | None]) -> Any:
+    """Return what `module` itself returns to inputs as `call` takes them.
+
+    The first `leading` inputs go by position, the others by keyword.
+    """
     count = leading(module, names)
-    answer = module(*tensors[:count], **dict(zip(names[count:], tensors[count:], strict=True)))
-    return [tensor for _, tensor in flatten(answer)]
+    return module(*tensors[:count], **dict(zip(names[count:], tensors[count:], strict=True)))
 
 
-def flatten(answer: object) -> list[tuple[str, Tensor]]:
-    """Return the tensors in `answer` in order, each with the Python path that leads to it.
+def flatten(value: object) -> list[tuple[str, Tensor]]:
+    """Return the tensors in an answer in order, each with the Python path that leads to it.
 
     Args:
-        answer: A tensor; or a tuple, list, NamedTuple, mapping or dataclass of such, nested.
+        value: A tensor; or a tuple, list, NamedTuple, mapping or dataclass of such, nested.
 
     Returns:
         Paths like `[0]`, `['scores']`, `.field` or `[0]['boxes']`; "" for a bare tensor.
@@ -42,7 +47,7 @@ def flatten(answer: object) -> list[tuple[str, Tensor]]:
     Raises:
         TypeError: If a leaf is no tensor.
     """
-    return list(_leaves("", answer))
+    return list(_leaves("", value))
 
 
 def _leaves(path: str, value: Any) -> Iterator[tuple[str, Tensor]]:

@@ -14,7 +14,7 @@ from torchcrate.export.doctor.locate import LIMIT, events
 from torchcrate.export.doctor.place import in_traceback, of_forward, part_of
 from torchcrate.export.doctor.record import Event, array, distance, first_off
 from torchcrate.export.doctor.watch import Act, Watched, watched
-from torchcrate.model.calling import flatten, leading
+from torchcrate.model.calling import answer, flatten
 from torchcrate.model.cases import example
 from torchcrate.model.contract import Contract
 from torchcrate.model.eager import answers, tensors
@@ -29,17 +29,16 @@ def outputs(module: nn.Module, contract: Contract, cases: Cases) -> tuple[Check,
     """
     inputs = next(iter(cases.values()))
     names = [given.name for given in contract.inputs]
-    given, count = tensors(inputs, names), leading(module, names)
     where = part_of(module, "", of_forward(module) or "")
     try:
         with torch.inference_mode():
-            answer = module(*given[:count], **dict(zip(names[count:], given[count:], strict=True)))
+            found = answer(module, names, tensors(inputs, names))
     except Exception as error:  # the user's own code
         at = in_traceback(error)
         why = f"the network fails: {type(error).__name__}: {error}".partition("\n")[0]
         return Check("outputs", "fault", why, at.words() if at else where), contract
     try:
-        flat = flatten(answer)
+        flat = flatten(found)
     except TypeError as error:
         do = "return tensors alone: leave it out of the answer, or make a tensor of it"
         return Check("outputs", "fault", str(error), where, do), contract

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from torchcrate.model.calling import call, flatten
+from torchcrate.model.calling import answer, call, flatten
 
 ONE, TWO, THREE = (torch.tensor(float(value)) for value in (1, 2, 3))
 
@@ -128,3 +128,14 @@ def test_a_leaf_that_is_no_tensor_is_named(answer: object, said: str) -> None:
         flatten(answer)
 
     assert str(caught.value) == said
+
+
+def test_an_answer_is_what_the_network_itself_returns() -> None:
+    class Net(nn.Module):
+        def forward(self, *, x: Tensor, times: Tensor) -> dict[str, object]:
+            return {"y": x * times, "words": "of no tensor"}
+
+    found = answer(Net(), ["x", "times"], [torch.ones(2), torch.full((2,), 3.0)])
+
+    assert found["y"].tolist() == [3, 3]
+    assert found["words"] == "of no tensor"
