@@ -6,7 +6,7 @@ by pip is named in a requirement and never copied.
 
 import ast
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from importlib.machinery import ModuleSpec
@@ -49,8 +49,8 @@ class Sources:
 def sources(spec: ModelSpec, own: str, taken: Sequence[str]) -> Sources:
     """Return what builds the network of `spec` from files alone.
 
-    A module that imports none of its own package is the file of its last name; others keep
-    their full names, with dots.
+    A module that imports none of its own package is the file of its last name, where that is
+    free; others keep their full names, with dots.
 
     Args:
         spec: The network.
@@ -58,7 +58,7 @@ def sources(spec: ModelSpec, own: str, taken: Sequence[str]) -> Sources:
         taken: File names that a crate has already.
 
     Raises:
-        ExportError: If the network's own code came by pip, or a file's name is taken.
+        ExportError: If the network's own code came by pip, or a name is that of a program.
     """
     wanted = [name_of(spec.build), *([name_of(spec.preprocess)] if spec.preprocess else [])]
     found, foreign = _closure([target.partition(":")[0] for target in wanted], own)
@@ -68,33 +68,57 @@ def sources(spec: ModelSpec, own: str, taken: Sequence[str]) -> Sources:
                 f"{target} came by pip, and its source is not yours to ship: "
                 "model.pth holds the weights alone"
             )
-    short = {
-        name: name.rpartition(".")[2]
-        for name, (path, own_imports) in found.items()
-        if not own_imports and path.name != "__init__.py"
-    }
-    alone = {name for name in short if not _imported_by_others(name, found)}
-    files, names = {}, {}
+    short = _short(found, taken)
+    files = {}
     for name, (path, _) in found.items():
-        names[name] = short[name] if name in alone else name
-        if path.name == "__init__.py" and not _leads_to(name, found, alone):
+        if path.name == "__init__.py" and not _leads_to(name, found, short.keys()):
             continue
-        file = f"{names[name]}.__init__.py" if path.name == "__init__.py" else f"{names[name]}.py"
-        if file in taken or file in files:
-            raise ExportError(f"a crate has a {file} of its own: give {path.name} another name")
-        files[file] = path
+        _require_free(short.get(name, name), path, taken)
+        last = ".__init__.py" if path.name == "__init__.py" else ".py"
+        files[f"{short.get(name, name)}{last}"] = path
     targets = []
     for target in wanted:
         module, _, attribute = target.partition(":")
-        targets.append(f"{names[module]}:{attribute}")
-    return Sources(files, targets[0], targets[1] if len(targets) > 1 else None, _pinned(foreign))
+        targets.append(f"{short.get(module, module)}:{attribute}")
+    preprocess = targets[1] if len(targets) > 1 else None
+    return Sources(files, targets[0], preprocess, _pinned(foreign))
+
+
+def _short(found: dict[str, tuple[Path, set[str]]], taken: Sequence[str]) -> dict[str, str]:
+    """Return the last name of each module that may do without the others, by its full name."""
+    short: dict[str, str] = {}
+    for name, (path, own_imports) in found.items():
+        last = name.rpartition(".")[2]
+        others = {
+            short.get(other, other).partition(".")[0]
+            for other, (file, _) in found.items()
+            if other != name and (file.name != "__init__.py" or _imported_by_others(other, found))
+        }
+        alone = not (own_imports or path.name == "__init__.py" or _imported_by_others(name, found))
+        if alone and f"{last}.py" not in taken and last not in others:
+            short[name] = last
+    return short
+
+
+def _require_free(name: str, path: Path, taken: Sequence[str]) -> None:
+    """Refuse a module that the programs of a crate would find in place of one of their own.
+
+    Raises:
+        ExportError: Saying what to rename.
+    """
+    top = name.partition(".")[0]
+    if f"{top}.py" in taken:
+        mine = f"the package {top}" if name != top or path.name == "__init__.py" else path.name
+        raise ExportError(f"a crate has a {top}.py of its own: give {mine} another name")
 
 
 def _imported_by_others(name: str, found: dict[str, tuple[Path, set[str]]]) -> bool:
     return any(name in imports for _, imports in found.values())
 
 
-def _leads_to(package: str, found: dict[str, tuple[Path, set[str]]], alone: set[str]) -> bool:
+def _leads_to(
+    package: str, found: dict[str, tuple[Path, set[str]]], alone: Collection[str]
+) -> bool:
     """Return whether a package holds a module that is found by its full name."""
     return any(
         name.startswith(f"{package}.") and name not in alone and path.name != "__init__.py"
@@ -103,7 +127,7 @@ def _leads_to(package: str, found: dict[str, tuple[Path, set[str]]], alone: set[
 
 
 def _closure(modules: Sequence[str], own: str) -> tuple[dict[str, tuple[Path, set[str]]], set[str]]:
-    """Return own modules with their files and own imports, and the names of foreign packages."""
+    """Return own modules with their files and own imports, and the names of foreign modules."""
     found: dict[str, tuple[Path, set[str]]] = {}
     foreign: set[str] = set()
     waiting = list(modules)
@@ -115,14 +139,14 @@ def _closure(modules: Sequence[str], own: str) -> tuple[dict[str, tuple[Path, se
         if file is None:
             continue
         if not _is_own(name, file, own):
-            if file.suffix == ".py" or name.partition(".")[0] not in sys.stdlib_module_names:
-                foreign.add(name.partition(".")[0])
+            if name.partition(".")[0] not in sys.stdlib_module_names:
+                foreign.add(name)
             continue
         imports = set(_imports(name, file))
         ours = {each for each in imports if (path := _file(each)) and _is_own(each, path, own)}
         found[name] = (file, {each for each in ours if _file(each) != file})
         waiting += [*imports, *_parents(name)]
-    return found, foreign - set(sys.stdlib_module_names)
+    return found, foreign
 
 
 def _parents(name: str) -> Iterator[str]:
@@ -160,7 +184,8 @@ def _imports(name: str, file: Path) -> Iterator[str]:
             yield from (f"{base}.{alias.name}" for alias in node.names)
 
 
-def _pinned(packages: set[str]) -> tuple[str, ...]:
-    by_package = metadata.packages_distributions()
-    names = {name for package in packages - _LENT for name in by_package.get(package, ())[:1]}
+def _pinned(modules: set[str]) -> tuple[str, ...]:
+    packages = {name.partition(".")[0] for name in modules} - _LENT
+    by_package = metadata.packages_distributions() if packages else {}
+    names = {name for package in packages for name in by_package.get(package, ())[:1]}
     return tuple(sorted(f"{name}=={metadata.version(name)}" for name in names))

@@ -1,6 +1,6 @@
 """All checks of one network, the cheap ones first; nothing is written."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import nn
@@ -24,23 +24,31 @@ from torchcrate.model.weights import Loaded
 
 
 def examine(
-    spec: ModelSpec, target: str = "", *, quick: bool = False, verbose: bool = False
+    spec: ModelSpec,
+    target: str = "",
+    *,
+    taken: Sequence[str] = (),
+    quick: bool = False,
+    verbose: bool = False,
 ) -> Diagnosis:
     """Say of a network why a format cannot hold it, where, and what to change.
 
     Args:
         spec: The network.
         target: Where it was found, `package.module:name`.
+        taken: The names of files that come into the crate whatever the network is.
         quick: Without ONNX, which takes the most time.
         verbose: Each format that fails with all that torch says.
 
     Raises:
         UsageError: If what the spec names cannot be imported.
     """
-    return Diagnosis(spec.name, tuple(_checks(spec, target, quick, verbose)))
+    return Diagnosis(spec.name, tuple(_checks(spec, target, taken, quick, verbose)))
 
 
-def _checks(spec: ModelSpec, target: str, quick: bool, verbose: bool) -> Iterator[Check]:
+def _checks(
+    spec: ModelSpec, target: str, taken: Sequence[str], quick: bool, verbose: bool
+) -> Iterator[Check]:
     try:
         loaded = weights.load(spec)
     except ContractError as error:
@@ -65,7 +73,7 @@ def _checks(spec: ModelSpec, target: str, quick: bool, verbose: bool) -> Iterato
     yield from _behaviour(module, contract, next(iter(cases.values())))
     if mode.state == "fault":  # what is random cannot be compared
         return
-    yield from _formats(loaded, spec, contract, target, quick, verbose)
+    yield from _formats(loaded, spec, contract, (target, taken), quick, verbose)
 
 
 def _again(spec: ModelSpec) -> nn.Module:
@@ -88,7 +96,12 @@ def _behaviour(module: nn.Module, contract: Contract, inputs: dict[str, object])
 
 
 def _formats(
-    loaded: Loaded, spec: ModelSpec, contract: Contract, target: str, quick: bool, verbose: bool
+    loaded: Loaded,
+    spec: ModelSpec,
+    contract: Contract,
+    origin: tuple[str, Sequence[str]],
+    quick: bool,
+    verbose: bool,
 ) -> Iterator[Check]:
     module = loaded.module
     cases = telling(spec, contract)
@@ -100,7 +113,7 @@ def _formats(
         return
     tells = variety(module, contract, want, limits["onnx"])
     yield tells
-    yield source(spec, target)
+    yield source(spec, *origin)
     if tells.state == "fault":  # NaN is like nothing
         return
     seen = {name: torch.from_numpy(value) for name, value in example(contract).items()}

@@ -3,7 +3,7 @@
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +35,11 @@ SECONDS = 3.0  # that a search for an input that a trace gets wrong may take
 _FILES = {"torchscript": "model.pt", "onnx": "model.onnx"}
 
 
-def source(spec: ModelSpec, target: str) -> Check:
+def source(spec: ModelSpec, target: str, taken: Sequence[str]) -> Check:
     """Say whether the eager program can build the network from files of its own."""
     own = target.partition(".")[0].partition(":")[0] if target != spec.build else ""
     try:
-        found = sources(spec, own, ())
+        found = sources(spec, own, taken)
     except ExportError as error:
         needed = "eager" in spec.formats
         return Check("eager", "fault" if needed else "note", f"left out: {error}")

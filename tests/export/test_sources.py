@@ -9,11 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from torchcrate.errors import ExportError
+from torchcrate.export.doctor.formats import source
 from torchcrate.export.sources import Sources, sources
+from torchcrate.export.to_state_dict import to_state_dict
+from torchcrate.model import weights
+from torchcrate.model.contract import Contract, tensor
 from torchcrate.model.digits import MNIST
 from torchcrate.model.spec import ModelSpec
+from torchcrate.release.crate import program_names
 
 ROOT = Path(__file__).parents[2]
 NET = "from torch import nn\n\nclass Net(nn.Identity):\n    pass\n"
@@ -48,7 +54,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         path.write_text(text)
     monkeypatch.syspath_prepend(str(tmp_path))
     yield tmp_path
-    tops = {name.partition("/")[0].removesuffix(".py") for name in FILES} | {"pipped"}
+    tops = {name.partition("/")[0].removesuffix(".py") for name in FILES} | {"pipped", "user"}
     for name in [name for name in sys.modules if name.partition(".")[0] in tops]:
         del sys.modules[name]
 
@@ -117,14 +123,113 @@ def test_an_import_that_is_not_there_is_none() -> None:
     assert (list(made.files), made.requirements) == (["strange.py"], ())
 
 
-def test_two_files_of_one_name_are_refused() -> None:
-    with pytest.raises(ExportError, match=r"net\.py"):
-        found("lone.net:Net", preprocess="other.net:Other")
+def test_of_two_modules_with_one_last_name_one_keeps_its_full_name(project: Path) -> None:
+    made = found("lone.net:Net", preprocess="other.net:Other")
+
+    assert made.files == {
+        "lone.__init__.py": project / "lone/__init__.py",
+        "lone.net.py": project / "lone/net.py",
+        "net.py": project / "other/net.py",
+    }
+    assert (made.network, made.preprocess) == ("lone.net:Net", "net:Other")
 
 
-def test_a_name_that_a_crate_has_already_is_refused() -> None:
-    with pytest.raises(ExportError, match=r"a crate has a images\.py of its own: give images\.py"):
-        found("images:Net", taken=("images.py", "run.py"))
+TAKEN = program_names(MNIST)
+PROGRAMS = ["calling", *sorted(path.stem for path in (ROOT / "runners").glob("[!_]*.py"))]
+SHIPPED = [MNIST.program.removesuffix(".py") if name == "run" else name for name in PROGRAMS]
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_no_file_of_a_network_takes_the_place_of_a_program(project: Path, name: str) -> None:
+    for file in (f"{name}.py", f"lone/{name}.py", f"kin/{name}.py"):
+        (project / file).write_text(NET)
+    (project / "kin/net.py").write_text(f"from kin import {name}\nNet = {name}.Net\n")
+    (project / "user.py").write_text(f"import {name}\nNet = {name}.Net\n")
+
+    for build in (f"{name}:Net", "user:Net"):
+        with pytest.raises(ExportError) as refused:
+            found(build, taken=TAKEN)
+        assert (
+            str(refused.value) == f"a crate has a {name}.py of its own: give {name}.py another name"
+        )
+    assert sorted(found(f"lone.{name}:Net", taken=TAKEN).files) == [
+        "lone.__init__.py",
+        f"lone.{name}.py",
+    ]
+    for build in (f"lone.{name}:Net", "kin.net:Net"):
+        assert not set(found(build, taken=TAKEN).files) & set(TAKEN)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_package_that_hides_a_program_is_refused(project: Path, name: str) -> None:
+    (project / name).mkdir()
+    (project / name / "__init__.py").touch()
+    (project / name / "net.py").write_text(f"from {name}.parts import Net\n")
+    (project / name / "parts.py").write_text(NET)
+    (project / name / "lone.py").write_text(NET)
+
+    with pytest.raises(ExportError) as refused:
+        found(f"{name}.net:Net", taken=TAKEN)
+
+    why = f"a crate has a {name}.py of its own: give the package {name} another name"
+    assert str(refused.value) == why
+    assert list(found(f"{name}.lone:Net", taken=TAKEN).files) == ["lone.py"]
+
+
+def test_the_doctor_refuses_the_same_names(project: Path) -> None:
+    (project / "lines.py").write_text(NET)
+    spec = ModelSpec("net", "lines:Net", ("x:float32[n]",))
+
+    found = source(spec, "", TAKEN)
+
+    assert found.state == "note"
+    assert found.what.startswith("left out: a crate has a lines.py of its own")
+
+
+def asked(crate: Path, made: Sources, spec: ModelSpec) -> "subprocess.CompletedProcess[str]":
+    """Run the eager program of a crate on one line of JSON, where there is no torchcrate."""
+    crate.mkdir()
+    contract = Contract(spec.contract.inputs, (tensor("y:float32[n]"),))
+    network = weights.build(spec)
+    to_state_dict(network, contract, crate / "model.pth", made.origin(spec))
+    for path in [*(ROOT / "runners").glob("*.py"), ROOT / "model/calling.py"]:
+        shutil.copy(path, crate)
+    for name, path in made.files.items():
+        assert not (crate / name).exists()
+        shutil.copy(path, crate / name)
+    code = "import sys; sys.path.insert(0, sys.argv[1]); import run_eager, torchcrate"
+    packages = {"PYTHONPATH": str(Path(torch.__file__).parents[1])}
+    there = subprocess.run(  # -S: no finder of what is installed to be edited
+        [sys.executable, "-S", "-c", code, crate], env=packages, capture_output=True, check=False
+    )
+    assert b"No module named 'torchcrate'" in there.stderr
+    return subprocess.run(
+        [sys.executable, "-S", crate / "run_eager.py", "--json"],
+        input='{"x": [1, 2]}\n',
+        env=packages,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_network_whose_modules_have_the_names_of_programs_answers_from_its_crate(
+    project: Path,
+) -> None:
+    for name in PROGRAMS:
+        (project / f"kin/{name}.py").write_text("ONE = 1\n")
+    imports = "".join(f"from kin import {name}\n" for name in PROGRAMS)
+    total = " + ".join(f"{name}.ONE" for name in PROGRAMS)
+    (project / "kin/net.py").write_text(
+        f"{imports}from torch import nn\n\n"
+        f"class Net(nn.Module):\n    def forward(self, x):\n        return x + {total}\n"
+    )
+    spec = ModelSpec("net", "kin.net:Net", ("x:float32[n]",))
+
+    done = asked(project / "crate", sources(spec, "", TAKEN), spec)
+
+    assert done.stderr == ""
+    assert done.stdout == f'{{"y": [{1.0 + len(PROGRAMS)}, {2.0 + len(PROGRAMS)}]}}\n'
 
 
 def pipped(project: Path) -> None:

@@ -41,6 +41,7 @@ def doctor(
         return
     from torchcrate.errors import ExportError, UsageError
     from torchcrate.model.project import spec_here
+    from torchcrate.release.crate import program_names
 
     if target == "" or (target is None and spec_here(Path.cwd()) is None):
         found = "it is empty" if target == "" else "nothing is named"
@@ -48,7 +49,8 @@ def doctor(
     with needing("export"):
         from torchcrate.export.doctor.examine import examine
     named, spec = spec_named(target, inputs, checkpoint, key)
-    diagnosis = examine(spec, named, quick=quick, verbose=verbose)
+    taken = program_names(spec)
+    diagnosis = examine(spec, named, taken=taken, quick=quick, verbose=verbose)
     lines = [line for check in diagnosis.checks for line in (check.words(), check.detail) if line]
     say(as_json, diagnosis, "\n".join(lines))
     if diagnosis.faults:
