@@ -19,6 +19,7 @@ from torchcrate.model.spec import ModelSpec
 from torchcrate.model.targets import is_installed, name_of
 
 _LENT = {"torch", "numpy"}  # requirements-eager.txt names them anyhow
+_DESCRIBING = {"torchcrate.model.spec", "torchcrate.model.contract"}
 
 
 @dataclass(frozen=True)
@@ -30,19 +31,24 @@ class Sources:
         network: Where the crate finds what builds the network, `module:name`.
         preprocess: Likewise what goes before it; None if nothing does.
         requirements: What else must be installed, as pip reads it.
+        described_by: Modules of ours that the files import to describe the network, which the
+            program has no need of: it gives them something of that name.
     """
 
     files: dict[str, Path]
     network: str
     preprocess: str | None
     requirements: tuple[str, ...]
+    described_by: tuple[str, ...] = ()
 
     def origin(self, spec: ModelSpec) -> dict[str, Any]:
         """Return what model.pth says of it; see `network.json`."""
+        described_by = {"described_by": list(self.described_by)} if self.described_by else {}
         return {
             "network": self.network,
             "arguments": dict(spec.arguments),
             "preprocess": self.preprocess,
+            **described_by,
         }
 
 
@@ -80,8 +86,10 @@ def sources(spec: ModelSpec, own: str, taken: Sequence[str]) -> Sources:
     for target in wanted:
         module, _, attribute = target.partition(":")
         targets.append(f"{short.get(module, module)}:{attribute}")
+    described_by = _described_by(foreign)
+    needed = {name for name in foreign if not (described_by and _is_ours(name))}
     preprocess = targets[1] if len(targets) > 1 else None
-    return Sources(files, targets[0], preprocess, _pinned(foreign))
+    return Sources(files, targets[0], preprocess, _pinned(needed), described_by)
 
 
 def _short(found: dict[str, tuple[Path, set[str]]], taken: Sequence[str]) -> dict[str, str]:
@@ -182,6 +190,16 @@ def _imports(name: str, file: Path) -> Iterator[str]:
                 base = ".".join([*up, *([node.module] if node.module else [])])
             yield base
             yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def _described_by(foreign: set[str]) -> tuple[str, ...]:
+    """Return the modules of ours that describe a network, if no others of ours are imported."""
+    found = {name for name in foreign if _is_ours(name)}
+    return tuple(sorted(found & _DESCRIBING)) if found <= _DESCRIBING | {"torchcrate.model"} else ()
+
+
+def _is_ours(module: str) -> bool:
+    return module.partition(".")[0] == "torchcrate"
 
 
 def _pinned(modules: set[str]) -> tuple[str, ...]:

@@ -42,6 +42,35 @@ def find_in(crate: Path) -> None:
     sys.meta_path.insert(0, CrateFinder(crate))
 
 
+class Description:
+    """Stands for what describes a network where its program needs no description: does nothing."""
+
+    def __init__(self, *values: object, **named: object) -> None:
+        vars(self).update(named)
+
+
+def describe_by(names: Sequence[str]) -> None:
+    """Let `import` find the modules `names`, and the packages that hold them, from now on.
+
+    They are not there, or not looked at: whatever is taken from them is a Description.
+    """
+    for name in names:
+        module = sys.modules[name] = ModuleType(name)
+        vars(module)["__getattr__"] = _described
+        inner = name
+        while "." in inner:
+            outer, _, last = inner.rpartition(".")
+            package = sys.modules.setdefault(outer, ModuleType(outer))
+            vars(package).update({"__path__": [], last: sys.modules[inner]})
+            inner = outer
+
+
+def _described(name: str) -> type[Description]:
+    if name.startswith("__"):  # what import itself asks a module for
+        raise AttributeError(name)
+    return Description
+
+
 def target(name: str) -> Any:
     """Return what `name`, "module:object", means.
 

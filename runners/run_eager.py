@@ -52,7 +52,7 @@ def load(crate: Path, work: Work = "warm", device: str = "cpu") -> Model:
 
 
 def _described(text: bytes) -> dict[str, Any]:
-    """Return what network.json says: `network`, `arguments`, `preprocess`.
+    """Return what network.json says: `network`, `arguments`, `preprocess`, `described_by`.
 
     Raises:
         ValueError: If it says none of that.
@@ -62,11 +62,21 @@ def _described(text: bytes) -> dict[str, Any]:
     said = json.loads(text)
     if isinstance(said, dict):
         network, arguments = said.get("network"), said.get("arguments", {})
-        preprocess = said.get("preprocess")
+        preprocess, described_by = said.get("preprocess"), said.get("described_by", [])
         whole = isinstance(network, str) and isinstance(arguments, dict)
-        if whole and (preprocess is None or isinstance(preprocess, str)):
-            return {"network": network, "arguments": arguments, "preprocess": preprocess}
+        whole = whole and (preprocess is None or isinstance(preprocess, str))
+        if whole and isinstance(described_by, list) and all(map(_is_name, described_by)):
+            return {
+                "network": network,
+                "arguments": arguments,
+                "preprocess": preprocess,
+                "described_by": described_by,
+            }
     raise ValueError(f"{NETWORK} does not say how the network is built")
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and value.startswith("torchcrate.")
 
 
 def _built(crate: Path, described: dict[str, Any], weights: dict[str, Any]) -> "nn.Module":
@@ -77,9 +87,10 @@ def _built(crate: Path, described: dict[str, Any], weights: dict[str, Any]) -> "
     """
     from torch import nn
 
-    from modules import find_in, target
+    from modules import describe_by, find_in, target
 
     find_in(crate)
+    describe_by(described["described_by"])
     name = described["network"]
     try:
         network: nn.Module = target(name)(**described["arguments"])

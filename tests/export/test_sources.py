@@ -259,16 +259,49 @@ def test_the_package_that_holds_the_spec_is_ones_own_wherever_it_lies(
     assert found("pipped:Net", own="pipped").network == "pipped:Net"
 
 
-def test_a_spec_beside_its_network_brings_torchcrate_as_a_requirement_alone(project: Path) -> None:
-    spec = "SPEC = ModelSpec('n', Net, ('x:int8[n]',))\n"
-    (project / "lone/net.py").write_text(
-        f"from torchcrate.model.spec import ModelSpec\n{NET}{spec}"
-    )
+BESIDE = f"""
+from torchcrate.model import spec
+from torchcrate.model.contract import Sizes, TensorSpec, tensor
+from torchcrate.model.spec import ModelSpec
+import torchcrate.model.spec
+{NET}
+IN = (tensor("x:float32[n]"), TensorSpec("z", "int8", ()))
+SPEC = ModelSpec("n", Net, IN, labels=("a", "b"), sizes={{"n": Sizes(1, 5)}})
+LABELS = SPEC.labels
+
+def other() -> spec.ModelSpec:
+    return torchcrate.model.spec.ModelSpec("m", Net, IN)
+
+OTHER = other()
+"""
+
+
+def test_a_spec_beside_its_network_needs_no_torchcrate_in_the_crate(project: Path) -> None:
+    (project / "lone/net.py").write_text(BESIDE)
+    spec = ModelSpec("net", "lone.net:Net", ("x:float32[n]",))
+
+    made = sources(spec, "", TAKEN)
+    done = asked(project / "crate", made, spec)
+
+    assert list(made.files) == ["net.py"]
+    assert made.requirements == ()
+    assert made.described_by == ("torchcrate.model.contract", "torchcrate.model.spec")
+    assert (done.stdout, done.stderr) == ('{"y": [1.0, 2.0]}\n', "")
+
+
+@pytest.mark.parametrize(
+    "more",
+    ["import torchcrate", "import torchcrate.model.digits", "from torchcrate.model import net"],
+)
+def test_a_network_that_needs_more_of_torchcrate_has_it_as_a_requirement(
+    project: Path, more: str
+) -> None:
+    (project / "lone/net.py").write_text(f"{more}\n{BESIDE}")
 
     made = found("lone.net:Net")
 
-    assert list(made.files) == ["net.py"]
     assert made.requirements == (f"torchcrate=={metadata.version('torchcrate')}",)
+    assert made.described_by == ()
 
 
 def test_our_own_network_ships_two_files_that_need_torch_alone() -> None:
