@@ -20,6 +20,7 @@ from torchcrate.export.capture import captured
 from torchcrate.export.doctor.locate import locate
 from torchcrate.export.doctor.place import Place
 from torchcrate.export.findings import Format, Trial
+from torchcrate.export.rounding import rounding
 from torchcrate.export.to_onnx import to_onnx
 from torchcrate.export.words import frozen_words, reason_of
 from torchcrate.model.contract import Contract
@@ -28,6 +29,9 @@ from torchcrate.model.spec import Cases
 from torchcrate.model.tolerance import difference, spread
 
 _PATIENCE = 30.0  # seconds; to find the layer that is off takes about as long as making the format
+_ROUNDINGS = (
+    4  # how many times eager's own rounding a runtime that adds in another order may be off
+)
 
 
 @dataclass(frozen=True)
@@ -168,39 +172,59 @@ def _held(
             try:
                 off = difference(one, asked.want[case][name])
             except ParityError as error:
-                first = _first_off(way, asked, inputs, limit, started)
-                return Trial(way, False, f"{name} at {case}: {error}{because}{first}")
+                why = because + _why_off(way, asked, inputs, limit, started)
+                return Trial(way, False, f"{name} at {case}: {error}{why}")
             most = float(off.max()) if off.size else 0.0
             if not most <= worst:
                 worst, at = most, f"{name} at {case}"
             if not most <= limit:
                 off_by = _off_by(one, asked.want[case][name], most)
-                first = _first_off(way, asked, inputs, limit, started)
+                why = because + _why_off(way, asked, inputs, limit, started, (name, most))
                 return Trial(
                     way,
                     False,
-                    f"{at} {off_by}, allowed are {limit:.1e}{because}{first}",
+                    f"{at} {off_by}, allowed are {limit:.1e}{why}",
                     len(asked.cases),
                     None if np.isnan(most) else most,
                 )
     return Trial(way, True, _weakness(asked, limit), len(asked.cases), worst)
 
 
-def _first_off(
-    way: str, asked: Asked, inputs: Mapping[str, Any], limit: float, started: float
+def _why_off(
+    way: str,
+    asked: Asked,
+    inputs: Mapping[str, Any],
+    limit: float,
+    started: float,
+    off: tuple[str, float] | None = None,
 ) -> str:
-    """Return which layer is the first to differ, as the end of a line.
+    """Return that it is off by rounding, or which layer is the first to differ: the end of a line.
+
+    Args:
+        way: How the candidate was made.
+        asked: What it is held against.
+        inputs: At which it is off.
+        limit: The largest difference allowed.
+        started: When `time.monotonic` began to count what making it took.
+        off: Which output, and by how much; None if not by a number.
 
     Returns:
-        "" if none is found, or the network is so large or slow that one has to wait for it.
+        "" if nothing is found, or the network is so large or slow that one has to wait for it.
     """
     size = sum(one.nbytes for one in asked.module.state_dict().values())
     if size > LARGE or time.monotonic() - started > _PATIENCE:
         return ""
-    given = asked.module, asked.contract, inputs, way
+    given = asked.module, asked.contract, inputs
+    if off:
+        own = rounding(*given).get(off[0], 0.0)
+        if own * _ROUNDINGS >= off[1]:
+            return (
+                f"; by rounding: eager's own answer is off by {own:.1e} from the one in float64, "
+                "allow more in `tolerances`"
+            )
     try:
         with undisturbed(asked.module):
-            spot = locate(*given, example=asked.example, limit=limit)
+            spot = locate(*given, way, example=asked.example, limit=limit)
     except MemoryError:  # that it is off is known all the same
         return ""
     return f"; first to differ is {spot}" if spot else ""

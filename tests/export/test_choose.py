@@ -32,6 +32,14 @@ class OffInOnnx(nn.Module):
         return x * 1.01 if torch.compiler.is_exporting() else x
 
 
+class Cancelling(nn.Module):
+    """A small difference of two large sums, which float32 hardly holds."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        many = torch.cat([x * (1e6 + n) for n in range(100)], 1)
+        return x + (many.sum(1, keepdim=True) - many.flip(1).sum(1, keepdim=True))
+
+
 class AnotherShapeInScript(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if torch.jit.is_scripting():
@@ -90,6 +98,14 @@ def test_a_way_that_is_off_says_which_layer_is_the_first_to_differ(
     assert " is off by " in trial.reason
     assert f"; first to differ is 1.0 ({part.__name__}) at " in trial.reason
     assert "test_choose.py:" in trial.reason
+
+
+def test_a_way_that_is_off_by_eagers_own_rounding_says_so(tmp_path: Path) -> None:
+    trial = tried(Cancelling(), "onnx", tmp_path)
+
+    assert " is off by " in trial.reason
+    assert "; by rounding: eager's own answer is off by " in trial.reason
+    assert trial.reason.endswith(" from the one in float64, allow more in `tolerances`")
 
 
 def test_the_layer_that_gives_another_shape_is_named(tmp_path: Path) -> None:
