@@ -172,7 +172,7 @@ def _is_own(name: str, file: Path, own: str) -> bool:
 def _file(name: str) -> Path | None:
     try:
         spec: ModuleSpec | None = find_spec(name)
-    except (ImportError, ValueError, AttributeError):  # a name in a module, not a module
+    except Exception:  # a name in a module, not a module; or a package that fails here
         return None
     return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
 

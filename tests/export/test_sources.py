@@ -54,7 +54,11 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         path.write_text(text)
     monkeypatch.syspath_prepend(str(tmp_path))
     yield tmp_path
-    tops = {name.partition("/")[0].removesuffix(".py") for name in FILES} | {"pipped", "user"}
+    tops = {name.partition("/")[0].removesuffix(".py") for name in FILES} | {
+        "pipped",
+        "user",
+        "broken",
+    }
     for name in [name for name in sys.modules if name.partition(".")[0] in tops]:
         del sys.modules[name]
 
@@ -121,6 +125,17 @@ def test_an_import_that_is_not_there_is_none() -> None:
     made = found("strange:Net")
 
     assert (list(made.files), made.requirements) == (["strange.py"], ())
+
+
+def test_an_import_that_fails_where_it_is_looked_at_is_none(project: Path) -> None:
+    (project / "broken").mkdir()
+    (project / "broken/__init__.py").write_text("raise RuntimeError('no such operator')\n")
+    (project / "broken/ops.py").touch()
+    (project / "user.py").write_text(
+        f"try:\n    import broken.ops\nexcept RuntimeError:\n    pass\n{NET}"
+    )
+
+    assert list(found("user:Net").files) == ["user.py"]
 
 
 def test_of_two_modules_with_one_last_name_one_keeps_its_full_name(project: Path) -> None:
