@@ -1,11 +1,13 @@
 """What torch.jit, torch.export and torch.onnx say, made one line for who wrote the network."""
 
 import re
+import traceback
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
 from torchcrate.export.doctor.place import Place, in_stack, in_text, in_traceback
+from torchcrate.model.targets import is_installed
 
 LONGEST = 300  # characters of what torch says itself; the rest is shown by `doctor --verbose`
 
@@ -24,7 +26,8 @@ _WHERE = "choose with torch.where, or with torch.cond"
 _AXIS = "use no size of the input as a plain number, or describe the axis by its number"
 _UNUSED = "an input that the network does not use cannot be in the contract"
 _REGISTER = "make it an nn.Parameter; put modules into an nn.ModuleList, not into a list"
-_ADVICE = (_REGISTER, _ANOTHER, _TENSOR, _WHERE, _AXIS, _UNUSED)
+_OTHERWISE = "compute it another way, or leave the format out"
+_ADVICE = (_REGISTER, _ANOTHER, _OTHERWISE, _TENSOR, _WHERE, _AXIS, _UNUSED)
 
 
 def translated(error: BaseException) -> str:
@@ -39,6 +42,7 @@ def translated(error: BaseException) -> str:
         _jit,
         _jit_run,
         _runtime,
+        _assertion,
     ):
         if words := reader(chain):
             return words
@@ -172,6 +176,18 @@ def _runtime(chain: list[BaseException]) -> str:
     if not _RUNTIME.match(text):
         return ""
     return f"ONNX Runtime refuses it: {_RUNTIME.sub('', text).splitlines()[0][:LONGEST]}"
+
+
+def _assertion(chain: list[BaseException]) -> str:
+    """Read an assertion that fails in code that came by pip, and speaks to those who wrote it."""
+    error = chain[0]
+    frames = traceback.extract_tb(error.__traceback__)
+    own = not frames or not is_installed(frames[-1].filename) or frames[-1].name == "_assert"
+    if own or not isinstance(error, AssertionError):
+        return ""
+    said = first_line(error).removeprefix("AssertionError").removeprefix(": ")
+    because = f" ({said})" if said else ""
+    return f"torch stops at a check of its own{_at(in_traceback(error))}{because}: {_OTHERWISE}"
 
 
 def _node(chain: list[BaseException]) -> Any:

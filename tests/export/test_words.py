@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torchcrate.errors import ExportError
 from torchcrate.export import to_torchscript
 from torchcrate.export.doctor.locate import quieted
+from torchcrate.export.doctor.messages import parted
 from torchcrate.export.words import frozen_words, reason_of
 from torchcrate.model.contract import Contract, tensor
 
@@ -48,6 +49,22 @@ class Loose(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers[0](x)
+
+
+class Asserting(nn.Module):
+    """Stops at an assertion of torch, of its own, and of its own said by torch."""
+
+    def __init__(self, whose: str) -> None:
+        super().__init__()
+        self.whose = whose
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.whose == "torch":
+            nn.MultiheadAttention(3, 1)(x, x, x)
+        if self.whose == "own":
+            assert self.whose == "nobody", "it is mine"
+        torch._assert(False, "it is mine too")
+        return x
 
 
 class Looping(nn.Module):
@@ -95,6 +112,31 @@ def test_an_error_of_torch_is_one_line_with_the_line_of_the_network(
     assert line(part, code) in reason
     assert "\n" not in reason
     assert len(reason) < 400
+
+
+def test_an_assertion_that_fails_inside_of_torch_is_said_in_the_users_terms() -> None:
+    with pytest.raises(AssertionError) as caught:
+        Asserting("torch")(torch.randn(3, 4))
+
+    reason = reason_of(caught.value)
+
+    place = line(Asserting, "Multihead")
+    assert reason.startswith("torch stops at a check of its own at ")
+    assert f"{place} (was expecting embedding dimension" in reason
+    assert reason.endswith(": compute it another way, or leave the format out")
+    assert parted(reason)[1] == "compute it another way, or leave the format out"
+
+
+@pytest.mark.parametrize(
+    ("whose", "words", "code"),
+    [("own", "it is mine", "assert self"), ("another", "it is mine too", "torch._assert")],
+)
+def test_the_networks_own_assertion_is_said_as_it_is(whose: str, words: str, code: str) -> None:
+    with pytest.raises(AssertionError) as caught:
+        Asserting(whose)(torch.randn(3, 4))
+
+    assert reason_of(caught.value).startswith(f"AssertionError: {words}")
+    assert line(Asserting, code) in reason_of(caught.value)
 
 
 def test_our_own_error_is_said_as_it_is() -> None:
