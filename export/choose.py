@@ -28,7 +28,8 @@ from torchcrate.model.eager import Answers
 from torchcrate.model.spec import Cases
 from torchcrate.model.tolerance import difference, spread
 
-_PATIENCE = 30.0  # seconds; to find the layer that is off takes about as long as making the format
+# Seconds of work; to find the layer that is off takes about as much as making the format did.
+_PATIENCE = 30.0
 _ROUNDINGS = (
     4  # how many times eager's own rounding a runtime that adds in another order may be off
 )
@@ -103,7 +104,7 @@ def _tried(way: str, attempt: Callable[[], Trial]) -> Trial:
 
 
 def _torchscript(asked: Asked, way: to_torchscript.Way, path: Path) -> Trial:
-    started = time.monotonic()
+    started = time.process_time()
     made = to_torchscript.make(asked.module, asked.contract, way, asked.example)
     frozen = made.frozen
     if way == "trace":
@@ -134,7 +135,7 @@ def _require_undecided(asked: Asked, frozen: Sequence[to_torchscript.Frozen]) ->
 
 
 def _onnx(asked: Asked, path: Path) -> Trial:
-    started = time.monotonic()
+    started = time.process_time()
     to_onnx(asked.module, asked.contract, path, asked.example)
     with asking("onnx", asked.contract, path) as ask:
         return _held("onnx", asked, ask, asked.limits["onnx"], "", started)
@@ -156,7 +157,7 @@ def _held(
         ask: Returns the candidate's answer to one case.
         limit: The largest difference allowed.
         cause: What is the likely reason if it is off, "" if none is known.
-        started: When `time.monotonic` began to count what making it took.
+        started: When `time.process_time` began to count what making it took.
     """
     worst, at = 0.0, ""
     because = f"; {cause}" if cause else ""
@@ -205,14 +206,14 @@ def _why_off(
         asked: What it is held against.
         inputs: At which it is off.
         limit: The largest difference allowed.
-        started: When `time.monotonic` began to count what making it took.
+        started: When `time.process_time` began to count what making it took.
         off: Which output, and by how much; None if not by a number.
 
     Returns:
         "" if nothing is found, or the network is so large or slow that one has to wait for it.
     """
     size = sum(one.nbytes for one in asked.module.state_dict().values())
-    if size > LARGE or time.monotonic() - started > _PATIENCE:
+    if size > LARGE or time.process_time() - started > _PATIENCE:
         return ""
     given = asked.module, asked.contract, inputs
     if off:
