@@ -30,9 +30,8 @@ from torchcrate.model.tolerance import difference, spread
 
 # Seconds of work; to find the layer that is off takes about as much as making the format did.
 _PATIENCE = 30.0
-_ROUNDINGS = (
-    4  # how many times eager's own rounding a runtime that adds in another order may be off
-)
+# How many times eager's own rounding a runtime may be off that adds in another order.
+ROUNDINGS = 4
 
 
 @dataclass(frozen=True)
@@ -218,7 +217,7 @@ def _why_off(
     given = asked.module, asked.contract, inputs
     if off:
         own = rounding(*given).get(off[0], 0.0)
-        if own * _ROUNDINGS >= off[1]:
+        if own * ROUNDINGS >= off[1]:
             return (
                 f"; by rounding: eager's own answer is off by {own:.1e} from the one in float64, "
                 "allow more in `tolerances`"
