@@ -226,12 +226,10 @@ def table(entries: list[Entry]) -> str:
             )
         )
         if entry.rounding:
-            notes.append(
-                f"{entry.name}: eager is off by {entry.rounding:.1e} from its own answer in float64, "
-                "ONNX may be by four times that"
-            )
-        if entry.verdict != "right":
-            notes.append(f"{entry.name}: {entry.reason[:200]}")
+            own = f"eager is off by {entry.rounding:.1e} from its own answer in float64"
+            notes.append(f"{entry.name}: {own}, ONNX may be by four times that")
+        if why := entry.note if entry.verdict == "right" else entry.reason:
+            notes.append(f"{entry.name}: {why[:200]}")
     widths = [max(len(row[place]) for row in rows) for place in range(len(head))]
     lines = [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
