@@ -67,9 +67,10 @@ def sources(spec: ModelSpec, own: str, taken: Sequence[str]) -> Sources:
         ExportError: If the network's own code came by pip, or a name is that of a program.
     """
     wanted = [name_of(spec.build), *([name_of(spec.preprocess)] if spec.preprocess else [])]
-    found, foreign = _closure([target.partition(":")[0] for target in wanted], own)
-    for target in wanted:
-        if target.partition(":")[0] not in found:
+    modules = [target.partition(":")[0] for target in wanted]
+    found, foreign = _closure(modules, own)
+    for module, target in zip(modules, wanted, strict=True):
+        if module not in found:
             raise ExportError(
                 f"{target} came by pip, and its source is not yours to ship: "
                 "model.pth holds the weights alone"
@@ -77,7 +78,8 @@ def sources(spec: ModelSpec, own: str, taken: Sequence[str]) -> Sources:
     short = _short(found, taken)
     files = {}
     for name, (path, _) in found.items():
-        if path.name == "__init__.py" and not _leads_to(name, found, short.keys()):
+        needed = name in modules or _leads_to(name, found, short.keys())
+        if path.name == "__init__.py" and not needed:
             continue
         _require_free(short.get(name, name), path, taken)
         last = ".__init__.py" if path.name == "__init__.py" else ".py"
@@ -87,9 +89,9 @@ def sources(spec: ModelSpec, own: str, taken: Sequence[str]) -> Sources:
         module, _, attribute = target.partition(":")
         targets.append(f"{short.get(module, module)}:{attribute}")
     described_by = _described_by(foreign)
-    needed = {name for name in foreign if not (described_by and _is_ours(name))}
+    packages = {name for name in foreign if not (described_by and _is_ours(name))}
     preprocess = targets[1] if len(targets) > 1 else None
-    return Sources(files, targets[0], preprocess, _pinned(needed), described_by)
+    return Sources(files, targets[0], preprocess, _pinned(packages), described_by)
 
 
 def _short(found: dict[str, tuple[Path, set[str]]], taken: Sequence[str]) -> dict[str, str]:

@@ -53,14 +53,12 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     monkeypatch.syspath_prepend(str(tmp_path))
+    known = set(sys.modules)
     yield tmp_path
-    tops = {name.partition("/")[0].removesuffix(".py") for name in FILES} | {
-        "pipped",
-        "user",
-        "broken",
-    }
-    for name in [name for name in sys.modules if name.partition(".")[0] in tops]:
-        del sys.modules[name]
+    for name in set(sys.modules) - known:
+        where = [getattr(sys.modules[name], each, "") for each in ("__path__", "__file__")]
+        if str(tmp_path) in str(where):
+            del sys.modules[name]
 
 
 def found(build: str, taken: tuple[str, ...] = (), own: str = "", **more: Any) -> Sources:
@@ -90,6 +88,16 @@ def test_a_module_that_stands_alone_ships_under_its_last_name(build: str, file: 
     assert list(made.files) == [file]
     assert made.network == f"{file.removesuffix('.py')}:Net"
     assert made.preprocess is None
+
+
+def test_a_network_in_the_file_of_a_package_ships_with_it(project: Path) -> None:
+    (project / "lone/__init__.py").write_text(NET)
+    spec = ModelSpec("net", "lone:Net", ("x:float32[n]",))
+
+    made = sources(spec, "", ())
+
+    assert made.files == {"lone.__init__.py": project / "lone/__init__.py"}
+    assert made.network == "lone:Net"
 
 
 def test_preprocessing_ships_beside_the_network(project: Path) -> None:
