@@ -14,14 +14,17 @@ import numpy as np
 
 from torchcrate.bench.bare import Array, Call, bare, in_order, kernel, shipped
 
-_WARM = 10  # calls before those that count: a profiled graph compiles in its first ones
+# Calls before those that count: a profiled graph compiles in its first two.
+_WARM = 10
+_LEAST = 2
+_LONGEST = 0.5  # seconds after which the least is enough
 
 
 def main(runtime: str, crate: str, inputs: str) -> int:
     """Answer until stdin ends.
 
     Args:
-        runtime: "eager", "torchscript" or "onnx".
+        runtime: "eager", "torchscript" or "onnx"; "onnx-int8" for a variant.
         crate: The folder of the crate.
         inputs: An npz file with the inputs by name, in the contract's order.
     """
@@ -59,8 +62,10 @@ def _bare(runtime: str, crate: Path, given: Mapping[str, Array]) -> Call:
 
 def timed(call: Call, count: int) -> list[float]:
     """Return the seconds of each of `count` calls, after some that do not count."""
-    for _ in range(_WARM):
-        call()
+    end = time.perf_counter() + _LONGEST
+    for number in range(_WARM):
+        if number < _LEAST or time.perf_counter() < end:
+            call()
     found = []
     for _ in range(count):
         begun = time.perf_counter_ns()

@@ -34,11 +34,14 @@ class Bare:
 def shipped(runtime: str, crate: Path, work: str = "warm") -> Any:
     """Return the `Model` that the very program that ships loads, `run_RUNTIME.py` in `crate`.
 
-    It is loaded for calls one after another ("warm"), or for large batches ("many").
+    It is loaded for calls one after another ("warm"), or for large batches ("many"). Of the
+    runtime "onnx-int8" it is the variant.
     """
+    runtime, _, variant = runtime.partition("-")
+    named = {"variant": variant} if variant else {}
     if str(crate) not in sys.path:
         sys.path.insert(0, str(crate))
-    return importlib.import_module(f"run_{runtime}").load(crate, work)
+    return importlib.import_module(f"run_{runtime}").load(crate, work, **named)
 
 
 def bare(runtime: str, crate: Path, given: Mapping[str, Array]) -> Bare:

@@ -11,6 +11,7 @@ from typing import IO
 import msgspec
 import numpy as np
 
+from torchcrate.bench.bare import Array
 from torchcrate.bench.race import Contestant, Sample
 from torchcrate.bench.subject import Subject, one_case
 from torchcrate.errors import RunnerError
@@ -54,7 +55,11 @@ class Worker:
 
 @contextmanager
 def working(
-    subject: Subject, runtime: str, scratch: Path, env: Mapping[str, str] | None = None
+    subject: Subject,
+    runtime: str,
+    scratch: Path,
+    env: Mapping[str, str] | None = None,
+    case: Mapping[str, Array] | None = None,
 ) -> Iterator[Worker]:
     """Give a worker that holds `subject` in `runtime`; it ends with the block.
 
@@ -63,10 +68,11 @@ def working(
         runtime: One of its `runtimes`.
         scratch: A folder for the inputs.
         env: Variables for it beside those that are set here.
+        case: The inputs of one call, unless `scratch` has them; by default one image.
     """
     inputs = scratch / f"{subject.content[:12]}.npz"
     if not inputs.exists():
-        np.savez(inputs, **one_case(subject))  # type: ignore[arg-type]  # keywords name arrays
+        np.savez(inputs, **(case or one_case(subject)))  # type: ignore[arg-type]  # keywords name arrays
     command = [sys.executable, "-m", "torchcrate.bench.ask", runtime]
     words = [f"{name}={value}" for name, value in {**_ENV, **(env or {})}.items()]
     with (

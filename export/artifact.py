@@ -12,6 +12,7 @@ Role = Literal[
     "state_dict",
     "torchscript",
     "onnx",
+    "variant",
     "weights",
     "runner",
     "module",
@@ -24,11 +25,15 @@ Role = Literal[
     "provenance",
     "findings",
     "bench",
+    "figures",
 ]
 
 PYTHON = ("onnx", "torchscript", "eager")  # the formats whose runners share one command line
 
-_EVIDENCE: frozenset[Role] = frozenset({"golden", "parity", "provenance", "findings", "bench"})
+# A variant is, too: made by measuring, and there if it was faster where it was made.
+_EVIDENCE: frozenset[Role] = frozenset(
+    {"golden", "parity", "provenance", "findings", "bench", "figures", "variant"}
+)
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,8 @@ class Artifact:
     Attributes:
         name: Flat file name, the same in the crate and in the registry.
         role: What it is for; a "runner" is started, a "module" is what runners import,
-            "weights" are what lies beside an ONNX graph.
+            "weights" are what lies beside an ONNX graph, a "variant" is one of it that
+            computes with fewer bits, "figures" are what was found of variants.
         kind: "content" has the same bytes wherever it is built and makes up the
             version's digest; "evidence" may differ: in last digits between processors,
             or because it says where the crate was made.

@@ -31,9 +31,9 @@ def telling(spec: ModelSpec, contract: Contract) -> Cases:
     return samples(spec, contract) if spec.golden is None else dict(called(spec.golden)())
 
 
-def called(maker: Callable[..., Cases] | str) -> Callable[..., Cases]:
-    """Return a maker of cases that may be named as `package.module:name`."""
-    found: Callable[..., Cases] = resolve(maker) if isinstance(maker, str) else maker
+def called(maker: Callable[..., Any] | str) -> Callable[..., Any]:
+    """Return a maker of cases, or of their labels, that may be named `package.module:name`."""
+    found: Callable[..., Any] = resolve(maker) if isinstance(maker, str) else maker
     return found
 
 
@@ -64,6 +64,12 @@ def example(contract: Contract) -> dict[str, NDArray[Any]]:
         want = low + 2 if _counts(contract, axis) else max(low, 2) + 6 + place
         sizes[axis] = _unseen(contract, axis, want)
     return one(contract, sizes, seed=987)
+
+
+def unlike(contract: Contract, count: int = 24) -> Cases:
+    """Return cases of the example's sizes, and of values that no generated case has."""
+    sizes = sizes_in(contract, example(contract))
+    return {f"unlike-{turn}": one(contract, sizes, seed=5000 + turn) for turn in range(count)}
 
 
 def _unseen(contract: Contract, axis: str, want: int) -> int:

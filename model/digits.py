@@ -20,6 +20,8 @@ MNIST = ModelSpec(
     samples=f"{_HERE}.samples:samples",
     golden=f"{_HERE}.samples:golden",
     data=f"{_HERE}.mnist:test_images",
+    calibration=f"{_HERE}.mnist:calibration",
+    truth=f"{_HERE}.mnist:test_labels",
     formats=("eager", "torchscript", "onnx", "cpp"),
 )
 """What goes in and what comes out; the network; its weights."""

@@ -3,6 +3,8 @@
 import hashlib
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from torchcrate.errors import FolderError
@@ -78,4 +80,28 @@ def test_images(data_dir: Path) -> Cases:
     return {
         f"mnist-{start:05}": {"image": images[start : start + 1000]}
         for start in range(0, 10_000, 1000)
+    }
+
+
+def test_labels(data_dir: Path) -> dict[str, NDArray[np.int64]]:
+    """Return the digits of `test_images`, (1000,) for each case.
+
+    Raises:
+        FolderError: If the data cannot be read.
+    """
+    labels = load(data_dir, train=False)[1].numpy()
+    return {f"mnist-{start:05}": labels[start : start + 1000] for start in range(0, 10_000, 1000)}
+
+
+def calibration(data_dir: Path) -> Cases:
+    """Return the first 1,000 training images, and in every second batch their negatives.
+
+    Raises:
+        FolderError: If the data cannot be read.
+    """
+    images = load(data_dir, train=True)[0].numpy()
+    batches = {f"train-{start:05}": images[start : start + 100] for start in range(0, 1000, 100)}
+    return {
+        name: {"image": 255 - batch if number % 2 else batch}
+        for number, (name, batch) in enumerate(batches.items())
     }

@@ -45,6 +45,10 @@ class ModelSpec:
         samples: What returns the Cases to judge with; None makes them up from the contract.
         golden: What returns the Cases whose answers travel with the crate; None takes samples.
         data: What returns more Cases, given the folder that `verify --data-dir` names.
+        calibration: What returns Cases like those that the network was trained on, given that
+            folder: `torchcrate optimise` chooses the ranges of int8 by them.
+        truth: What returns for cases of `data`, given that folder, the place of the right
+            label of each entry.
         formats: The formats that a crate must have, of FORMATS. Others may be left out, with
             the reason. With none named, one of torchscript and onnx must hold.
         program: The name under which a crate carries the front door `runners/run.py`.
@@ -68,6 +72,8 @@ class ModelSpec:
     samples: Callable[[], Cases] | str | None = None
     golden: Callable[[], Cases] | str | None = None
     data: Callable[[Path], Cases] | str | None = None
+    calibration: Callable[[Path], Cases] | str | None = None
+    truth: Callable[[Path], Mapping[str, Any]] | str | None = None
     formats: tuple[str, ...] = ()
     program: str = "run.py"
     budget: Mapping[str, float] = field(default_factory=dict)

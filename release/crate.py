@@ -158,11 +158,11 @@ def write_draft(
     Raises:
         FolderError: If `out` cannot be written.
     """
-    write_whole(out / instruction.NAME, instruction.render(_with_files(draft, draft.files), spec))
+    write_whole(out / instruction.NAME, instruction.render(with_files(draft, draft.files), spec))
     said = Artifact.of(out / instruction.NAME, "instruction")
-    whole = _with_files(draft, [*draft.files, said])
+    whole = with_files(draft, [*draft.files, said])
     write_whole(out / provenance.NAME, provenance.statement(whole, origin, materials))
-    whole = _with_files(whole, [*whole.files, Artifact.of(out / provenance.NAME, "provenance")])
+    whole = with_files(whole, [*whole.files, Artifact.of(out / provenance.NAME, "provenance")])
     write_whole(out / DRAFT, whole.dump())
     return whole
 
@@ -201,7 +201,7 @@ def _unjudged(manifest: Manifest) -> Manifest:
     """Return a manifest without what was found when the crate was judged and measured."""
     files = [file for file in manifest.files if file.role not in ("parity", "bench")]
     kept = {name: value for name, value in manifest.metrics.items() if not is_latency(name)}
-    return _with_files(replace(manifest, metrics=kept, parity=()), files)
+    return with_files(replace(manifest, metrics=kept, parity=()), files)
 
 
 def seal(crate: Path, report: Report) -> Manifest:
@@ -225,7 +225,7 @@ def seal(crate: Path, report: Report) -> Manifest:
         examine(crate, draft)  # what is published and then refused by every pull stays so for good
         files = [Artifact.of(crate / file.name, file.role, file.formats) for file in draft.files]
         files.append(Artifact.of(crate / PARITY, "parity"))
-        manifest = _with_files(replace(draft, parity=report.runtimes), files)
+        manifest = with_files(replace(draft, parity=report.runtimes), files)
     write_whole(crate / MANIFEST, manifest.dump())
     write_whole(crate / SUMS, manifest.sums())
     with writing(crate):
@@ -250,7 +250,7 @@ def enclose(crate: Path, figures: Collection[Path], latency: Mapping[str, float]
     files = [file for file in before.files if file.role != "bench"]
     files += [Artifact.of(path, "bench") for path in figures]
     metrics = {**bare.metrics, **latency}
-    manifest = _with_files(replace(bare, metrics=metrics, parity=before.parity), files)
+    manifest = with_files(replace(bare, metrics=metrics, parity=before.parity), files)
     with writing(crate):
         (crate / SUMS).unlink()  # no seal until all is there
         # What is listed and not there yet is no stranger to the next verify.
@@ -314,6 +314,7 @@ def read_manifest(path: Path) -> Manifest:
         raise ContractError(f"{path}: {error}") from error
 
 
-def _with_files(manifest: Manifest, files: Iterable[Artifact]) -> Manifest:
+def with_files(manifest: Manifest, files: Iterable[Artifact]) -> Manifest:
+    """Return `manifest` with these files, sorted, and their content digest."""
     ordered = tuple(sorted(files, key=lambda file: file.name))
     return replace(manifest, files=ordered, content=content_digest(ordered))

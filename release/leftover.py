@@ -31,7 +31,8 @@ def adopt(ours: Manifest, held: Mapping[str, str | None], registry: Registry) ->
         _refuse_other(ours, registry)
     found = {file: sha256 for file, sha256 in held.items() if sha256 is not None}
     other = [file for file in ours.files if found.get(file.name, file.sha256) != file.sha256]
-    if not other or any(file.kind == "content" for file in other) or PARITY not in found:
+    ours_alone = any(file.kind == "content" or file.role == "variant" for file in other)
+    if not other or ours_alone or PARITY not in found:
         return ours  # nothing to adopt, or nothing that says what it is evidence of
     data = {
         file.name: receive_small(registry, ours.name, ours.version, file.name) for file in other

@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import NoReturn
@@ -18,6 +19,7 @@ from typing import NoReturn
 from runtime import IMAGE, RUNNER, USAGE, Load, RunError, absent, reason
 
 GOLDEN = "golden.safetensors"
+VARIED = "onnx"  # the runtime that can have variants of its model
 
 
 def main(runtime: str, load: Load, arguments: Sequence[str] | None = None) -> int:
@@ -52,6 +54,11 @@ def main(runtime: str, load: Load, arguments: Sequence[str] | None = None) -> in
 
 def _dispatch(runtime: str, load: Load, options: argparse.Namespace) -> int:
     """Do what is asked and return the exit code; each task imports no more than it needs."""
+    if options.variant:
+        if runtime != VARIED:
+            line = f"{runtime} has no variants: run_{VARIED}.py takes --variant"
+            raise RunError(USAGE, line)
+        load = partial(load, variant=options.variant)
     try:
         if options.image:
             from pictures import Pictures, paths
@@ -77,7 +84,8 @@ def _dispatch(runtime: str, load: Load, options: argparse.Namespace) -> int:
         return _say([said] for said in answer_lines(model, sys.stdin.buffer))
     model = load(options.crate, "exact", options.device)
     if options.selftest:
-        return _say([[(selftest(runtime, model, options.crate / GOLDEN), "")]])
+        replayed = selftest(runtime, model, options.crate / GOLDEN, options.variant)
+        return _say([[(replayed, "")]])
     answer_tensors(model, options.tensors, options.out)
     return 0
 
@@ -153,6 +161,12 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     add("--out", type=Path, metavar="OUT", help="where --tensors writes its answers")
     add("--device", choices=("cpu", "cuda"), default="cpu", help="what computes (default: cpu)")
+    add(
+        "--variant",
+        choices=("int8", "fp16"),
+        default="",
+        help="with ONNX Runtime: answer with fewer bits, as far off as variants.json says",
+    )
     options = parser.parse_args(arguments)
     if not (options.image or options.tensors or options.selftest or options.json):
         parser.error("one of --image, --tensors, --json, --selftest is required")

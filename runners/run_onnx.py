@@ -12,8 +12,8 @@ MODEL = "model.onnx"
 CUDA = "CUDAExecutionProvider"
 
 
-def load(crate: Path, work: Work = "warm", device: str = "cpu") -> Model:
-    """Load the crate's model.
+def load(crate: Path, work: Work = "warm", device: str = "cpu", variant: str = "") -> Model:
+    """Load the crate's model, or a variant of it that computes with fewer bits.
 
     Raises:
         RunError: If ONNX Runtime or the device is missing, or the file is missing or refused.
@@ -24,7 +24,7 @@ def load(crate: Path, work: Work = "warm", device: str = "cpu") -> Model:
         raise absent(error, "requirements-onnx.txt") from error
     from contract import parse_contract
 
-    path = model_file(crate, MODEL)
+    path = model_file(crate, _named(crate, variant))
     providers = ["CPUExecutionProvider"]
     if device == "cuda":
         providers.insert(0, CUDA)
@@ -33,8 +33,8 @@ def load(crate: Path, work: Work = "warm", device: str = "cpu") -> Model:
     options = onnxruntime.SessionOptions()
     # Threads that wait by spinning make a busy machine many times slower.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # Weights that one file cannot hold lie in a second one.
-    small = is_small(path, path.with_name(MODEL + ".data"))
+    # Weights that one file cannot hold lie in a second one; those of a variant are as many.
+    small = is_small(crate / MODEL, crate / (MODEL + ".data"))
     if work == "many" or (small and work != "exact"):
         options.intra_op_num_threads = 1  # of "many" each call has a thread of its own already
     try:
@@ -54,6 +54,16 @@ def load(crate: Path, work: Work = "warm", device: str = "cpu") -> Model:
         return session.run(answers, dict(zip(names, given, strict=True)))
 
     return Model(contract, run)
+
+
+def _named(crate: Path, variant: str) -> str:
+    """Return the name of the file to load."""
+    if not variant:
+        return MODEL
+    name = MODEL.replace(".", f".{variant}.")
+    if (crate / MODEL).exists() and not (crate / name).exists():
+        raise RunError(RUNNER, f"{crate} has no {name}: leave --variant out")
+    return name
 
 
 def _no_cuda(version: str) -> RunError:

@@ -16,6 +16,7 @@ ROOMS = {
     "export": "export",
     "verify": "verify",
     "bench": "bench",
+    "variants": "variants",
     "release": "release",
     "start": "start",
 }
@@ -30,12 +31,18 @@ ALLOWED = {
     "export": {"errors", "files", "values", "model", "export"},
     "verify": {"errors", "files", "values", "model", "export.artifact", "verify"},
     "bench": {"errors", "files", "values", "table", "model", "export", "verify", "bench"},
+    "variants": {
+        *("errors", "files", "table", "model", "export", "verify", "bench", "variants"),
+    },
     "release": {
         *("errors", "files", "table", "values", "release", "model.contract", "model.spec"),
         *("export.artifact", "export.onnx_support", "verify.report"),
     },
     "start": {"errors", "files", "start"},
-    "road": {"errors", "files", "table", "model", "export", "verify", "release"},
+    "road": {
+        *("errors", "files", "table", "model", "export", "verify", "bench", "variants"),
+        "release",
+    },
     "commands": {
         *("errors", "table", "road", "fleet", "model", "export.doctor", "bench", "release"),
         *("start", "commands"),
@@ -133,7 +140,9 @@ def test_runners_import_the_standard_library_their_requirements_and_siblings(pat
         assert "torch" not in top
 
 
-@pytest.mark.parametrize("folder", ["model", "export", "verify", "bench", "release", "start"])
+@pytest.mark.parametrize(
+    "folder", ["model", "export", "verify", "bench", "variants", "release", "start"]
+)
 def test_init_files_hold_a_docstring_and_nothing_else(folder: str) -> None:
     tree = ast.parse((ROOT / folder / "__init__.py").read_text())
 

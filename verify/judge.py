@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import onnxruntime
 import safetensors
@@ -26,6 +27,7 @@ from torchcrate.verify.drive import Program, programs, write_inputs
 from torchcrate.verify.parity import allowed, compare
 from torchcrate.verify.pictures import shown
 from torchcrate.verify.report import Parity, Report
+from torchcrate.verify.variants import Truth, judge_variants
 
 
 def judge(
@@ -36,6 +38,7 @@ def judge(
     build: Path,
     cases: Cases,
     on_step: Callable[[str], None] = lambda step: None,
+    truth: Truth = MappingProxyType({}),
 ) -> Report:
     """Hold the answers of the crate's programs against eager's, on every input.
 
@@ -49,6 +52,7 @@ def judge(
         build: Where the C++ program is built.
         cases: What to ask.
         on_step: Called with a word before each step.
+        truth: The right labels of some cases, which optimised variants are held to.
 
     Raises:
         ContractError: If the weights do not fit the network, or its answers the contract.
@@ -81,13 +85,14 @@ def judge(
             found.append(compare(program.runtime, "tensors", limit, want, got, contract))
             if images:
                 found.append(judge_images(program, reference, images))
+        variants, worse = judge_variants(crate, files, judged, contract, asked, folder, want, truth)
     on_step("golden vectors")
     apart = spread(want.values())
     failures = [line for _, lines in found for line in lines]
     failures += _blind(apart, [parity for parity, _ in found])
-    failures += _golden(crate / _name(files, "golden"), reference)
+    failures += [*_golden(crate / _name(files, "golden"), reference), *worse]
     figures = tuple(parity for parity, _ in found)
-    return Report(judged, _machine(), figures, tuple(failures), apart)
+    return Report(judged, _machine(), figures, tuple(failures), apart, variants)
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,11 @@
 """What verification found: one line a runtime, tied to the bytes that were judged."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
 from torchcrate.values import decode
+from torchcrate.verify.figures import Deviation
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class Report:
         failures: One line for people for each rule that did not hold.
         spread: How much the reference's own answers to different inputs differ, on the scale
             of a difference; null in reports from before it was measured.
+        variants: What was found of each optimised variant, by its name.
     """
 
     judged: dict[str, str]
@@ -60,6 +62,7 @@ class Report:
     runtimes: tuple[Parity, ...]
     failures: tuple[str, ...]
     spread: float | None = None
+    variants: dict[str, Deviation] = field(default_factory=dict)
 
     @property
     def passed(self) -> bool:

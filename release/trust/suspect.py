@@ -21,12 +21,12 @@ from torchcrate.release.manifest import Manifest
 if TYPE_CHECKING:
     from torchcrate.release.trust.pickles import Rules
 
-_SUFFIXES: Mapping[str, Role] = {
-    ".pth": "state_dict",
-    ".pt": "torchscript",
-    ".onnx": "onnx",
-    ".data": "weights",
-    ".safetensors": "golden",
+_SUFFIXES: Mapping[str, tuple[Role, ...]] = {
+    ".pth": ("state_dict",),
+    ".pt": ("torchscript",),
+    ".onnx": ("onnx", "variant"),
+    ".data": ("weights",),
+    ".safetensors": ("golden",),
 }
 # What torch and torchcrate put into an archive; anything else could send torch another way.
 _COMMON = r"data\.pkl|version|byteorder|\.format_version|\.storage_alignment|data/\d+|extra/[\w.-]+"
@@ -61,12 +61,13 @@ def examine(folder: Path, manifest: Manifest) -> None:
         "state_dict": _state_dict,
         "torchscript": _torchscript,
         "onnx": lambda path: _onnx(path, manifest.files),
+        "variant": lambda path: _onnx(path, ()),
         "golden": _safetensors,
     }
     for file in manifest.files:
         # Runners know their model by its name: a role must not lead past the judge.
-        meant = _SUFFIXES.get(Path(file.name.lower()).suffix)
-        if meant != file.role and (meant or file.role in judges):
+        meant = _SUFFIXES.get(Path(file.name.lower()).suffix, ())
+        if file.role not in meant and (meant or file.role in judges):
             raise TrustError(f"{file.name} has the role {file.role}, which its name does not fit")
         if file.role in judges and (folder / file.name).exists():
             judges[file.role](folder / file.name)

@@ -6,7 +6,17 @@ from typing import Any
 import click
 
 from torchcrate import errors
-from torchcrate.commands import bench, build, consume, fleet, registry, start, tell, trust
+from torchcrate.commands import (
+    bench,
+    build,
+    consume,
+    fleet,
+    registry,
+    start,
+    tell,
+    trust,
+    variants,
+)
 from torchcrate.errors import CrateError
 
 
@@ -41,6 +51,7 @@ def main() -> None:
 for command in (
     start.init,
     *(build.train, build.export, build.verify, build.demo, bench.bench, fleet.fleet),
+    variants.optimise,
     *(registry.publish, registry.pull, registry.yank, registry.versions, registry.number),
     *(tell.diff, tell.release, tell.notify),
     *(consume.doctor, trust.check),

@@ -2,27 +2,36 @@
 
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-from torchcrate.errors import ContractError
+from torchcrate.bench.race import Rules
+from torchcrate.bench.subject import Subject
+from torchcrate.errors import ContractError, UsageError
 from torchcrate.export.artifact import Artifact, sha256_of
 from torchcrate.export.findings import NAME as FINDINGS
 from torchcrate.export.findings import Findings
 from torchcrate.export.models import export_models
 from torchcrate.files import reading, write_whole, writing
 from torchcrate.model import cases, project, targets, weights
+from torchcrate.model.contract import Contract
 from torchcrate.model.record import Record
 from torchcrate.model.samples import DRAWINGS
 from torchcrate.model.spec import ModelSpec
 from torchcrate.release import crate as crates
 from torchcrate.release.manifest import Manifest, check_name, check_version
+from torchcrate.release.revision import restate, revising
 from torchcrate.release.trust.provenance import Materials, Origin
 from torchcrate.table import table
+from torchcrate.variants import optimise as optimising
+from torchcrate.variants.optimise import Material
 from torchcrate.verify.drive import programs
-from torchcrate.verify.judge import judge
+from torchcrate.verify.figures import NAME as FIGURES
+from torchcrate.verify.figures import Variants
+from torchcrate.verify.judge import Reference, judge
 from torchcrate.verify.report import Parity
+from torchcrate.verify.variants import Allowed, held_out
 
 Say = Callable[[str], None]
 
@@ -110,10 +119,71 @@ def verify(
     asked = cases.samples(spec, stated.contract)
     if data_dir and spec.data:
         asked |= cases.called(spec.data)(data_dir)
+    truth = cases.called(spec.truth)(data_dir) if data_dir and spec.truth else {}
     draft = crates.unseal(crate)
-    report = judge(crate, draft.files, draft.contract, spec, build, asked, say)
+    report = judge(crate, draft.files, draft.contract, spec, build, asked, say, truth)
     say("seal")
     return crates.seal(crate, report)
+
+
+def optimise(
+    spec: ModelSpec | None,
+    crate: Path,
+    data_dir: Path | None,
+    keep: Collection[str],
+    allowed: Allowed,
+    rounds: int,
+    say: Say,
+) -> Variants:
+    """Put into the crate what is faster than its model.onnx and as good, and what was found.
+
+    A seal that the crate had is taken off. If anything fails, the crate stays as it was.
+
+    Args:
+        spec: The network; None takes the one that export wrote down.
+        crate: The folder of the crate.
+        data_dir: Holds what to calibrate on and to measure accuracy with, where the spec knows
+            how to read it.
+        keep: The variants that are shipped though they are not faster.
+        allowed: What a variant may lose.
+        rounds: Of each race.
+        say: Called with a word before each step.
+
+    Raises:
+        UsageError: If the crate has no model.onnx.
+        CrateError: If the crate is none, its network is not found, or it cannot be run.
+    """
+    stated = crates.stated(crate)
+    spec = spec or spec_of_crate(crate, stated)
+    if "onnx" not in stated.formats:
+        raise UsageError(f"{crate} has no model.onnx, and variants are made of it")
+    checkpoint = next(file.name for file in stated.files if file.role == "state_dict")
+    reference = Reference.of(crate / checkpoint, stated.contract, spec)
+    material = _material(spec, stated.contract, data_dir)
+    with revising(crate) as (folder, draft):
+        title = f"{draft.name} {draft.version}"
+        subject = Subject(folder, title, draft.content, draft.contract, draft.files)
+        found = optimising.optimise(subject, reference, material, keep, allowed, Rules(rounds), say)
+        write_whole(folder / FIGURES, found.dump())
+        made = [Artifact.of(folder / FIGURES, "figures", ("onnx",))]
+        for each in found.candidates:
+            if each.shipped:
+                made.append(Artifact.of(folder / each.file, "variant", ("onnx",)))
+        restate(folder, draft, ("variant", "figures"), made)
+    return found
+
+
+def _material(spec: ModelSpec, contract: Contract, data_dir: Path | None) -> Material:
+    """Return what variants are calibrated and measured with; these are never the same inputs."""
+    samples = cases.samples(spec, contract)
+    data = cases.called(spec.data)(data_dir) if data_dir and spec.data else {}
+    truth = cases.called(spec.truth)(data_dir) if data_dir and spec.truth else {}
+    if data_dir and spec.calibration:
+        return Material(cases.called(spec.calibration)(data_dir), "data", samples, data, truth)
+    if spec.samples is None:
+        return Material(cases.unlike(contract), "made-up inputs", samples, data, truth)
+    calibrating, measured = held_out(samples)
+    return Material(calibrating, "samples", measured, data, truth)
 
 
 def spec_of_crate(crate: Path, draft: Manifest) -> ModelSpec:

@@ -1,0 +1,1 @@
+"""Variants of model.onnx with fewer bits: made, held against eager, raced, and kept if faster."""
