@@ -69,6 +69,7 @@ def int8(model: onnx.ModelProto, contract: Contract, cases: Cases) -> bytes:
                 nodes_to_quantize=layers,
             )
             made = onnx.load(out)
+            onnx.checker.check_model(made)
         except Exception as error:  # whatever the graph led the quantiser to
             raise ExportError(f"it cannot be quantised: {_said(error)}") from error
     return canonical.graph(made, contract.dump())
@@ -86,6 +87,7 @@ def fp16(model: onnx.ModelProto, contract: Contract) -> bytes:
     Raises:
         ExportError: If it has no float32 weights, or it fails.
     """
+    from onnxruntime.quantization.onnx_model import ONNXModel
     from onnxruntime.transformers import float16
 
     if not any(each.data_type == onnx.TensorProto.FLOAT for each in model.graph.initializer):
@@ -95,6 +97,8 @@ def fp16(model: onnx.ModelProto, contract: Contract) -> bytes:
             head, tail = _split(model)
             made = float16.convert_float_to_float16(tail, keep_io_types=True)
             _rejoin(made, head, model)
+            ONNXModel(made).topological_sort()  # what was inserted stands at the end
+            onnx.checker.check_model(made)
         except Exception as error:  # whatever the graph led the converter to
             raise ExportError(f"it cannot be converted: {_said(error)}") from error
     return canonical.graph(made, contract.dump())

@@ -39,6 +39,7 @@ class Material:
         samples: What is measured on, made for every check.
         data: What is measured on beside, as the network meets it.
         truth: The right labels of `data`.
+        others: What verification and the selftest ask besides; it widens the limit alone.
     """
 
     calibrating: Cases
@@ -46,6 +47,7 @@ class Material:
     samples: Cases
     data: Cases = field(default_factory=dict)
     truth: Truth = field(default_factory=dict)
+    others: Cases = field(default_factory=dict)
 
 
 def optimise(
@@ -101,6 +103,7 @@ class _Asked:
     inputs: Path
     samples: Mapping[str, Answers]
     data: Mapping[str, Answers]
+    others: Mapping[str, Answers]
     truth: Truth
 
     @classmethod
@@ -108,8 +111,10 @@ class _Asked:
         cls, subject: Subject, reference: Reference, material: Material, scratch: Path
     ) -> "_Asked":
         inputs = scratch / "inputs.safetensors"
-        write_inputs(inputs, material.samples | material.data)
-        want = reference.answers(material.samples), reference.answers(material.data)
+        others = {f"other-{name}": case for name, case in material.others.items()}
+        parts = (material.samples, material.data, others)
+        write_inputs(inputs, {name: case for part in parts for name, case in part.items()})
+        want = [reference.answers(part) for part in parts]
         return cls(subject, reference.contract, inputs, *want, material.truth)
 
     def judged(self, variant: Variant) -> Variant:
@@ -129,7 +134,8 @@ class _Asked:
         path = crate / variant.file
         judged = replace(variant, size=path.stat().st_size, sha256=sha256_of(path))
         judged = replace(judged, samples=found(self.samples), data=found(self.data))
-        largest = max((each.maximum or 0.0 for each in judged.found), default=0.0)
+        every = (*judged.found, found(self.others))
+        largest = max((each.maximum or 0.0 for each in every if each), default=0.0)
         return replace(judged, limit=max(ROOM * largest, _NEEDED))
 
 

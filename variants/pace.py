@@ -40,14 +40,15 @@ def paces(
         on_step: Called with a word before each race.
 
     Returns:
-        By name what was found, model.onnx being ""; nothing for one that failed.
+        By name what was found, model.onnx being ""; nothing for one that failed, or without
+        variants to race.
 
     Raises:
         RunnerError: If model.onnx itself fails.
     """
-    found: dict[str, tuple[Pace, ...]] = {}
+    found: dict[str, tuple[Pace, ...]] = {"": ()}
     once = 0.0
-    for batch in _batches(subject.contract):
+    for batch in _batches(subject.contract) if names else ():
         if batch is not None and once:
             while batch > 2 and batch * once > _LONGEST:
                 batch //= 2

@@ -178,12 +178,15 @@ def _material(spec: ModelSpec, contract: Contract, data_dir: Path | None) -> Mat
     samples = cases.samples(spec, contract)
     data = cases.called(spec.data)(data_dir) if data_dir and spec.data else {}
     truth = cases.called(spec.truth)(data_dir) if data_dir and spec.truth else {}
+    golden = cases.telling(spec, contract)
     if data_dir and spec.calibration:
-        return Material(cases.called(spec.calibration)(data_dir), "data", samples, data, truth)
+        calibrating = cases.called(spec.calibration)(data_dir)
+        return Material(calibrating, "data", samples, data, truth, golden)
     if spec.samples is None:
-        return Material(cases.unlike(contract), "made-up inputs", samples, data, truth)
+        made_up = cases.unlike(contract)
+        return Material(made_up, "made-up inputs", samples, data, truth, golden)
     calibrating, measured = held_out(samples)
-    return Material(calibrating, "samples", measured, data, truth)
+    return Material(calibrating, "samples", measured, data, truth, golden | calibrating)
 
 
 def spec_of_crate(crate: Path, draft: Manifest) -> ModelSpec:
