@@ -14,7 +14,7 @@ from contextlib import closing, contextmanager
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from runtime import IMAGE, RUNNER, USAGE, Load, RunError, absent, reason
 
@@ -58,7 +58,8 @@ def _dispatch(runtime: str, load: Load, options: argparse.Namespace) -> int:
         if runtime != VARIED:
             line = f"{runtime} has no variants: run_{VARIED}.py takes --variant"
             raise RunError(USAGE, line)
-        load = partial(load, variant=options.variant)
+        varied: Any = load
+        load = partial(varied, variant=options.variant)
     try:
         if options.image:
             from pictures import Pictures, paths

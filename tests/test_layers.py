@@ -44,8 +44,8 @@ ALLOWED = {
         "release",
     },
     "commands": {
-        *("errors", "table", "road", "fleet", "model", "export.doctor", "bench", "release"),
-        *("start", "commands"),
+        *("errors", "table", "road", "fleet", "model", "export.doctor", "bench", "variants"),
+        *("release", "start", "commands"),
     },
     "fleet": {"errors", "files", "table", "road", "model", "export", "release", "fleet"},
     "cli": {"errors", "commands"},

@@ -20,7 +20,10 @@ from torchcrate.release.manifest import Manifest
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-ROOMS = ("model", "export", "verify", "bench", "release", "start", "runners", "cpp_demo")
+ROOMS = (
+    *("model", "export", "verify", "bench", "variants", "release", "start"),
+    *("runners", "cpp_demo"),
+)
 
 
 @pytest.fixture(scope="module")

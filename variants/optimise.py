@@ -111,11 +111,11 @@ class _Asked:
         cls, subject: Subject, reference: Reference, material: Material, scratch: Path
     ) -> "_Asked":
         inputs = scratch / "inputs.safetensors"
-        others = {f"other-{name}": case for name, case in material.others.items()}
-        parts = (material.samples, material.data, others)
+        renamed = {f"other-{name}": case for name, case in material.others.items()}
+        parts = (material.samples, material.data, renamed)
         write_inputs(inputs, {name: case for part in parts for name, case in part.items()})
-        want = [reference.answers(part) for part in parts]
-        return cls(subject, reference.contract, inputs, *want, material.truth)
+        samples, data, others = (reference.answers(part) for part in parts)
+        return cls(subject, reference.contract, inputs, samples, data, others, material.truth)
 
     def judged(self, variant: Variant) -> Variant:
         """Return `variant` with the figures of what the crate's program answers with it.

@@ -131,7 +131,7 @@ def optimise(
     crate: Path,
     data_dir: Path | None,
     keep: Collection[str],
-    allowed: Allowed,
+    difference: float,
     rounds: int,
     say: Say,
 ) -> Variants:
@@ -145,7 +145,7 @@ def optimise(
         data_dir: Holds what to calibrate on and to measure accuracy with, where the spec knows
             how to read it.
         keep: The variants that are shipped though they are not faster.
-        allowed: What a variant may lose.
+        difference: The largest that a variant without labels may show.
         rounds: Of each race.
         say: Called with a word before each step.
 
@@ -160,6 +160,7 @@ def optimise(
     checkpoint = next(file.name for file in stated.files if file.role == "state_dict")
     reference = Reference.of(crate / checkpoint, stated.contract, spec)
     material = _material(spec, stated.contract, data_dir)
+    allowed = Allowed(difference=difference)
     with revising(crate) as (folder, draft):
         title = f"{draft.name} {draft.version}"
         subject = Subject(folder, title, draft.content, draft.contract, draft.files)

@@ -17,7 +17,6 @@ from torchcrate.model.spec import Cases
 from torchcrate.release.crate import DRAFT, read_manifest
 from torchcrate.variants.words import shown
 from torchcrate.verify.figures import NAME, Variants
-from torchcrate.verify.variants import Allowed
 
 
 def asked(folder: Path | None = None) -> Cases:
@@ -37,7 +36,7 @@ SPEC = replace(MNIST, samples=asked, data=asked, calibration=negatives, truth=la
 
 def optimised(crate: Path, data: Path, *keep: str) -> Variants:
     """Make variants of the crate in a folder, asked with little so that it costs seconds."""
-    return road.optimise(SPEC, crate, data, keep, Allowed(), 2, lambda step: None)
+    return road.optimise(SPEC, crate, data, keep, 0.02, 2, lambda step: None)
 
 
 @pytest.fixture

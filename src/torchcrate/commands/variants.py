@@ -55,10 +55,8 @@ def optimise(
     with needing("export"):
         from torchcrate import road
         from torchcrate.variants.words import shown
-        from torchcrate.verify.variants import Allowed
     importable_here()
     spec = spec_named(target)[1] if target else None
-    allowed = Allowed(difference=difference)
     with steps("optimise") as step:
-        found = road.optimise(spec, crate, data_dir, keep, allowed, rounds, step)
+        found = road.optimise(spec, crate, data_dir, keep, difference, rounds, step)
     say(as_json, found, shown(found))
