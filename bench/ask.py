@@ -32,6 +32,7 @@ def main(runtime: str, crate: str, inputs: str) -> int:
         given = {name: stored[name] for name in stored.files}
     makers: dict[str, Callable[[], Call]] = {
         "answer": lambda: _answer(runtime, Path(crate), given),
+        "many": lambda: _answer(runtime, Path(crate), given, "many"),
         "bare": lambda: _bare(runtime, Path(crate), given),
         "kernel": kernel,
     }
@@ -48,8 +49,8 @@ def main(runtime: str, crate: str, inputs: str) -> int:
     return 0
 
 
-def _answer(runtime: str, crate: Path, given: Mapping[str, Array]) -> Call:
-    model = shipped(runtime, crate)
+def _answer(runtime: str, crate: Path, given: Mapping[str, Array], work: str = "warm") -> Call:
+    model = shipped(runtime, crate, work)
     ordered = in_order(model, given)
     return lambda: model.answer(ordered)
 

@@ -6,13 +6,14 @@ import shutil
 import struct
 from pathlib import Path
 
+import onnx
 import pytest
 import torch
 
 from torchcrate.errors import TrustError
 from torchcrate.export import canonical
 from torchcrate.export.artifact import Artifact
-from torchcrate.release.crate import DRAFT
+from torchcrate.release.crate import DRAFT, with_files
 from torchcrate.release.manifest import Manifest
 from torchcrate.release.pull import pull
 from torchcrate.release.trust.suspect import examine
@@ -195,3 +196,26 @@ def test_files_that_were_not_pulled_are_passed_over(drafted, tmp_path):
     shutil.copy(drafted / "model.onnx", tmp_path)
 
     examine(tmp_path, Manifest.parse((drafted / DRAFT).read_bytes()))
+
+
+def test_a_variant_is_judged_as_the_model_is(drafted, tmp_path):
+    manifest = Manifest.parse((drafted / DRAFT).read_bytes())
+    path = Path(shutil.copy(drafted / "model.onnx", tmp_path / "model.int8.onnx"))
+
+    def judged(role: str) -> None:
+        made = Artifact.of(path, role, ("onnx",))
+        examine(tmp_path, with_files(manifest, [*manifest.files, made]))
+
+    judged("variant")
+    with pytest.raises(TrustError, match="has the role module"):
+        judged("module")
+
+    model = onnx.load(path)
+    weight = model.graph.initializer[0]
+    weight.ClearField("raw_data")
+    weight.data_location = weight.EXTERNAL
+    weight.external_data.add(key="location", value="model.int8.onnx.data")
+    path.write_bytes(model.SerializeToString())
+
+    with pytest.raises(TrustError, match="takes a tensor from"):
+        judged("variant")
