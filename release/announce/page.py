@@ -21,7 +21,9 @@ from torchcrate.release.registry import NotFoundError, Notice
 from torchcrate.release.settings import Settings
 from torchcrate.release.transport import Answer, RefusedError, Transport
 
-_LINKED: frozenset[Role] = frozenset({"state_dict", "torchscript", "onnx", "instruction", "parity"})
+_LINKED: frozenset[Role] = frozenset(
+    {"state_dict", "torchscript", "onnx", "variant", "instruction", "parity"}
+)
 _PAGES = 100
 
 
