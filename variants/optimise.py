@@ -13,14 +13,15 @@ from torchcrate.bench.subject import Subject
 from torchcrate.errors import CrateError, ExportError
 from torchcrate.export.artifact import sha256_of
 from torchcrate.files import write_whole
+from torchcrate.model import cases
 from torchcrate.model.contract import Contract
-from torchcrate.model.spec import Cases
+from torchcrate.model.spec import Cases, ModelSpec
 from torchcrate.variants import make
 from torchcrate.variants.pace import faster, paces
 from torchcrate.verify.drive import Answers, programs, write_inputs
 from torchcrate.verify.figures import Deviation, Variant, Variants
 from torchcrate.verify.judge import Reference
-from torchcrate.verify.variants import ROOM, Allowed, Truth, deviation, program, refusal
+from torchcrate.verify.variants import ROOM, Allowed, Truth, deviation, held_out, program, refusal
 
 MODEL = "model.onnx"
 NAMES = ("int8", "fp16")
@@ -48,6 +49,25 @@ class Material:
     data: Cases = field(default_factory=dict)
     truth: Truth = field(default_factory=dict)
     others: Cases = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, spec: ModelSpec, contract: Contract, data_dir: Path | None) -> "Material":
+        """Return what a spec has for it; nothing is both calibrated on and measured on.
+
+        Raises:
+            CrateError: If the spec's own makers cannot read `data_dir`.
+        """
+        samples, golden = cases.samples(spec, contract), cases.telling(spec, contract)
+        data = cases.called(spec.data)(data_dir) if data_dir and spec.data else {}
+        truth = cases.called(spec.truth)(data_dir) if data_dir and spec.truth else {}
+        if data_dir and spec.calibration:
+            calibrating = cases.called(spec.calibration)(data_dir)
+            return cls(calibrating, "data", samples, data, truth, golden)
+        if spec.samples is None:
+            made_up = cases.unlike(contract)
+            return cls(made_up, "made-up inputs", samples, data, truth, golden)
+        calibrating, measured = held_out(samples)
+        return cls(calibrating, "samples", measured, data, truth, golden | calibrating)
 
 
 def optimise(

@@ -15,7 +15,6 @@ from torchcrate.export.findings import Findings
 from torchcrate.export.models import export_models
 from torchcrate.files import reading, write_whole, writing
 from torchcrate.model import cases, project, targets, weights
-from torchcrate.model.contract import Contract
 from torchcrate.model.record import Record
 from torchcrate.model.samples import DRAWINGS
 from torchcrate.model.spec import ModelSpec
@@ -31,7 +30,7 @@ from torchcrate.verify.figures import NAME as FIGURES
 from torchcrate.verify.figures import Variants
 from torchcrate.verify.judge import Reference, judge
 from torchcrate.verify.report import Parity
-from torchcrate.verify.variants import Allowed, held_out
+from torchcrate.verify.variants import Allowed
 
 Say = Callable[[str], None]
 
@@ -159,7 +158,7 @@ def optimise(
         raise UsageError(f"{crate} has no model.onnx, and variants are made of it")
     checkpoint = next(file.name for file in stated.files if file.role == "state_dict")
     reference = Reference.of(crate / checkpoint, stated.contract, spec)
-    material = _material(spec, stated.contract, data_dir)
+    material = Material.of(spec, stated.contract, data_dir)
     allowed = Allowed(difference=difference)
     with revising(crate) as (folder, draft):
         title = f"{draft.name} {draft.version}"
@@ -172,22 +171,6 @@ def optimise(
                 made.append(Artifact.of(folder / each.file, "variant", ("onnx",)))
         restate(folder, draft, ("variant", "figures"), made)
     return found
-
-
-def _material(spec: ModelSpec, contract: Contract, data_dir: Path | None) -> Material:
-    """Return what variants are calibrated and measured with; these are never the same inputs."""
-    samples = cases.samples(spec, contract)
-    data = cases.called(spec.data)(data_dir) if data_dir and spec.data else {}
-    truth = cases.called(spec.truth)(data_dir) if data_dir and spec.truth else {}
-    golden = cases.telling(spec, contract)
-    if data_dir and spec.calibration:
-        calibrating = cases.called(spec.calibration)(data_dir)
-        return Material(calibrating, "data", samples, data, truth, golden)
-    if spec.samples is None:
-        made_up = cases.unlike(contract)
-        return Material(made_up, "made-up inputs", samples, data, truth, golden)
-    calibrating, measured = held_out(samples)
-    return Material(calibrating, "samples", measured, data, truth, golden | calibrating)
 
 
 def spec_of_crate(crate: Path, draft: Manifest) -> ModelSpec:
