@@ -23,7 +23,7 @@ def main(arguments: list[str]) -> int:
         print(f"Error: run_{chosen}.py is not here: pull the crate whole", file=sys.stderr)
         return 6
     installed = [name for name in here if importlib.util.find_spec(RUNTIMES[name])]
-    runtime = chosen or next(iter([*installed, *reversed(here)]), "eager")
+    runtime = chosen or next(iter([*installed, *here]), "eager")
     if {"-h", "--help"} & set(rest):
         print(f"--runtime {{{','.join(RUNTIMES)}}} forces one; here it would be {runtime}\n")
     from command import main as command
