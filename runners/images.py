@@ -52,10 +52,12 @@ def _bytes(path: str | Path) -> bytes:
     file = os.open(path, os.O_RDONLY)
     try:
         # Asking for all that is allowed would also allocate it.
-        data = os.read(file, 2**16)
-        while piece := os.read(file, min(2**20, MAX_FILE + 1 - len(data))):
-            data += piece
-        return data
+        pieces = [os.read(file, 2**16)]
+        left = MAX_FILE + 1 - len(pieces[0])
+        while piece := os.read(file, min(2**20, left)):
+            pieces.append(piece)
+            left -= len(piece)
+        return b"".join(pieces)
     finally:
         os.close(file)
 
