@@ -90,5 +90,5 @@ cpp:
 
 python:
 	mkdir -p build # pytest's own folder lies there too, under what ccache takes for the same folder
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --basetemp build/pytest \
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder --basetemp build/pytest \
 	    --durations 15 --junit-xml=$(REPORTS)/pytest.xml

@@ -72,7 +72,7 @@ def gate(
 def latencies(part: Part) -> dict[str, float]:
     """Return warm calls in units of the reference kernel, by the name "latency RUNTIME"."""
     named = {lane.name: lane for lane in part.lanes}
-    found = {}
+    found: dict[str, float] = {}
     for runtime in ("onnx", "torchscript", "eager"):
         if (warm := _warm("this", runtime)) in named:
             bar = compared(warm, named, warm, KERNEL, 0)
