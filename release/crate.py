@@ -188,7 +188,7 @@ def unseal(crate: Path) -> Manifest:
     with reading(crate):
         manifest = stated(crate)
         if not (crate / DRAFT).exists():
-            write_whole(crate / DRAFT, _unjudged(manifest).dump())
+            write_whole(crate / DRAFT, unjudged(manifest).dump())
         draft = read_manifest(crate / DRAFT)
     with writing(crate):
         figures = [file.name for file in manifest.files if file.role == "bench"]
@@ -197,7 +197,7 @@ def unseal(crate: Path) -> Manifest:
     return draft
 
 
-def _unjudged(manifest: Manifest) -> Manifest:
+def unjudged(manifest: Manifest) -> Manifest:
     """Return a manifest without what was found when the crate was judged and measured."""
     files = [file for file in manifest.files if file.role not in ("parity", "bench")]
     kept = {name: value for name, value in manifest.metrics.items() if not is_latency(name)}
@@ -230,36 +230,6 @@ def seal(crate: Path, report: Report) -> Manifest:
     write_whole(crate / SUMS, manifest.sums())
     with writing(crate):
         (crate / DRAFT).unlink()
-    return manifest
-
-
-def enclose(crate: Path, figures: Collection[Path], latency: Mapping[str, float]) -> Manifest:
-    """Put what a benchmark found into a sealed crate, as evidence: its content stays the same.
-
-    Args:
-        crate: Where figures of a benchmark before this one are replaced.
-        figures: Files, which keep their names.
-        latency: In units of the reference kernel, by a name that begins with "latency".
-
-    Raises:
-        ContractError: If the crate is not sealed, or changed since.
-        FolderError: If it cannot be written.
-    """
-    before = open_sealed(crate)
-    bare = _unjudged(before)
-    files = [file for file in before.files if file.role != "bench"]
-    files += [Artifact.of(path, "bench") for path in figures]
-    metrics = {**bare.metrics, **latency}
-    manifest = with_files(replace(bare, metrics=metrics, parity=before.parity), files)
-    with writing(crate):
-        (crate / SUMS).unlink()  # no seal until all is there
-        # What is listed and not there yet is no stranger to the next verify.
-        write_whole(crate / MANIFEST, manifest.dump())
-        for path in figures:
-            write_whole(crate / path.name, path.read_bytes())
-        for gone in {file.name for file in before.files} - {file.name for file in files}:
-            (crate / gone).unlink()
-        write_whole(crate / SUMS, manifest.sums())
     return manifest
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from torchcrate.errors import ContractError, CrateError, RegistryError
-from torchcrate.release.manifest import MANIFEST, PARITY, Manifest, differing
+from torchcrate.release.manifest import MANIFEST, PARITY, Manifest, differing, is_latency
 from torchcrate.release.receive import receive_small
 from torchcrate.release.registry import Registry
 from torchcrate.verify.report import Report
@@ -47,13 +47,18 @@ def adopt(ours: Manifest, held: Mapping[str, str | None], registry: Registry) ->
         report = Report.parse(data.get(PARITY, b""))
     except ContractError:
         return ours
-    needed = {(file.name, file.sha256) for file in files if file.name in data} - {
-        (PARITY, found[PARITY])
+    needed = {
+        (file.name, file.sha256)
+        for file in files
+        if file.name in data and file.role not in ("parity", "bench")
     }
     judged = set(report.judged.items())
     if not report.passed or not needed <= judged <= {(file.name, file.sha256) for file in files}:
         return ours  # it is not of these bytes
-    return replace(ours, files=files, parity=report.runtimes)
+    metrics = ours.metrics
+    if any(file.role == "bench" for file in other):  # whose latency is not the one that we found
+        metrics = {name: value for name, value in metrics.items() if not is_latency(name)}
+    return replace(ours, files=files, metrics=metrics, parity=report.runtimes)
 
 
 def _refuse_other(ours: Manifest, registry: Registry) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from torchcrate.errors import ContractError, ParityError, TrustError
 from torchcrate.export.artifact import sha256_of
-from torchcrate.release.crate import DRAFT, assembling, enclose, open_sealed, seal, unseal
+from torchcrate.release.crate import DRAFT, assembling, open_sealed, seal, unseal
 from torchcrate.release.manifest import Manifest
 from torchcrate.verify.report import Report
 
@@ -108,38 +108,6 @@ def test_sums_and_manifest_must_agree(copy: Path) -> None:
 
     with pytest.raises(ContractError, match="SHA256SUMS"):
         open_sealed(copy)
-
-
-def test_figures_of_a_benchmark_are_evidence_until_the_crate_is_judged_again(
-    copy: Path, tmp_path: Path
-) -> None:
-    before = open_sealed(copy)
-    report = Report.parse((copy / "parity.json").read_bytes())
-    for name in ("bench.json", "bench-start.svg"):
-        (tmp_path / name).write_text(name)
-    enclose(copy, [tmp_path / "bench.json", tmp_path / "bench-start.svg"], {"latency onnx": 1.5})
-    enclose(copy, [tmp_path / "bench.json"], {"latency eager": 9.0})
-
-    after = open_sealed(copy)
-
-    assert after.content == before.content
-    assert after.metrics == {**before.metrics, "latency eager": 9.0}
-    assert {file.name for file in after.files} - {file.name for file in before.files} == {
-        "bench.json"
-    }
-    assert not (copy / "bench-start.svg").exists()
-    unseal(copy)
-    assert seal(copy, report) == before
-
-
-def test_a_crate_that_is_not_sealed_takes_no_figures(copy: Path, tmp_path: Path) -> None:
-    (tmp_path / "bench.json").write_text("{}")
-    unseal(copy)
-
-    with pytest.raises(ContractError, match="is not sealed"):
-        enclose(copy, [tmp_path / "bench.json"], {})
-
-    assert not (copy / "bench.json").exists()
 
 
 def test_a_report_that_is_not_green_seals_nothing(copy: Path) -> None:

@@ -108,13 +108,14 @@ def bench(
         from torchcrate.bench import whole
         from torchcrate.bench.budget import GATE, latencies, require
         from torchcrate.bench.words import shown
-        from torchcrate.release import crate as crates
+        from torchcrate.release.crate import open_sealed
+        from torchcrate.release.evidence import enclose as put
 
     asked = {name: named.pop(f"budget_{name}", None) for name in ("latency", "size")}
     asked["slower"] = named.pop("slower")
     subject, setting = _subject(crate), _setting(**named)
     if enclose:
-        crates.open_sealed(crate)  # refused before an hour has gone into it
+        open_sealed(crate)  # refused before an hour has gone into it
     with ExitStack() as stack:
         if against or any(asked.values()):
             before = _before(against, subject, address, allow_http, stack) if against else None
@@ -131,7 +132,7 @@ def bench(
         require(part)
     if enclose:
         latency = {name: value for part in gates for name, value in latencies(part).items()}
-        crates.enclose(crate, written, latency)
+        put(crate, written, latency)
         notice(f"bench: {crate} holds them as evidence")
 
 
