@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from torchcrate.errors import RegistryError
+from torchcrate.release.evidence import enclose
 from torchcrate.release.gitlab import GitLabRegistry
 from torchcrate.release.manifest import MANIFEST, SUMS
 from torchcrate.release.publish import publish
@@ -325,6 +326,27 @@ def test_a_leftover_from_another_machine_is_finished_with_its_evidence(
     pull("mnist-net@1.0.0", gitlab.registry(), tmp_path / "out")
     assert contents(tmp_path / "out") == contents(theirs)
     assert set(copies(gitlab).values()) == {1}
+
+
+def test_a_leftover_with_figures_of_another_run_keeps_them_and_no_latency_of_ours(
+    make_crate, gitlab, tmp_path, contents
+):
+    theirs, ours = make_crate(evidence=1), make_crate(evidence=2)
+    for crate, latency in ((theirs, 1.0), (ours, 2.0)):
+        (tmp_path / "bench.json").write_text(f"{latency}")
+        enclose(crate, [tmp_path / "bench.json"], {"latency onnx": latency})
+    gitlab.fault("401", method="PUT", file=f"/{SUMS}")
+    with pytest.raises(RegistryError, match="401"):
+        publish(theirs, gitlab.registry())
+
+    published = publish(ours, gitlab.registry())
+
+    assert published.uploaded == (SUMS, MANIFEST)
+    manifest = pull("mnist-net@1.0.0", gitlab.registry(), tmp_path / "out")
+    pulled, left = contents(tmp_path / "out"), contents(theirs)
+    assert {name for name in pulled if pulled[name] != left[name]} == {SUMS, MANIFEST}
+    assert pulled["bench.json"] == b"1.0"
+    assert "latency onnx" not in manifest.metrics
 
 
 def test_evidence_of_other_bytes_is_not_adopted(make_crate, gitlab, tmp_path, contents):
