@@ -1,5 +1,6 @@
 """The gate: a crate's speed and size held to a budget, and to the version before it."""
 
+import statistics
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -7,7 +8,7 @@ from pathlib import Path
 
 from torchcrate.bench.files import python
 from torchcrate.bench.process import process
-from torchcrate.bench.race import Contestant, Rules, compared, judged, race
+from torchcrate.bench.race import Contestant, Rules, compared, judged, race, ratios
 from torchcrate.bench.results import Bar, Lane, Part, Spread
 from torchcrate.bench.setting import Setting
 from torchcrate.bench.subject import Subject, images
@@ -74,9 +75,9 @@ def latencies(part: Part) -> dict[str, float]:
     named = {lane.name: lane for lane in part.lanes}
     found: dict[str, float] = {}
     for runtime in ("onnx", "torchscript", "eager"):
-        if (warm := _warm("this", runtime)) in named:
-            bar = compared(warm, named, warm, KERNEL, 0)
-            found |= {f"latency {runtime}": round(bar.found.median, 3)} if bar.found else {}
+        warm = named.get(_warm("this", runtime))
+        if warm and (values := ratios(warm, named[KERNEL])):
+            found[f"latency {runtime}"] = round(statistics.median(values), 3)
     return found
 
 
