@@ -4,12 +4,12 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from torchcrate.bench.machine import cores
 from torchcrate.bench.process import Command, inner, process
 from torchcrate.bench.race import Contestant, compared, judged, race
 from torchcrate.bench.results import Bar, Lane, Part
 from torchcrate.bench.setting import Setting
 from torchcrate.bench.subject import Images, Programs, Subject, images
+from torchcrate.cores import cores
 
 WHOLE = 60_000  # files for which the bars were set
 CPP, LOOP, DECODE, FORWARD = (

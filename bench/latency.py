@@ -3,12 +3,12 @@
 from contextlib import ExitStack
 from pathlib import Path
 
-from torchcrate.bench.machine import cores
 from torchcrate.bench.race import Contestant, Rules, Sample, compared, race
 from torchcrate.bench.results import Part
 from torchcrate.bench.setting import Setting
 from torchcrate.bench.subject import Subject
 from torchcrate.bench.worker import neighbours, working
+from torchcrate.cores import cores
 
 _TURNS = 5  # times as many, and as short: what disturbs the machine then disturbs all alike
 

@@ -5,12 +5,9 @@ import platform
 from importlib import metadata
 from pathlib import Path
 
+from torchcrate.cores import cores
+
 _PACKAGES = ("torch", "onnxruntime", "numpy", "pillow")
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 def described() -> dict[str, str]:

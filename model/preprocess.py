@@ -46,13 +46,14 @@ class Preprocess(nn.Module):
     def picture(self, image: Tensor) -> Tensor:
         """Return the ink alone: (N, 1, 28, 28) float32 in [0, 1], paper 0, the darkest stroke 1."""
         ink = self._ink(image.squeeze(1).to(torch.int32))
-        peak = ink.amax((1, 2), keepdim=True)
-        strong = 2 * ink > peak
-        top, bottom = self._extent(strong.sum(2))
-        left, right = self._extent(strong.sum(1))
+        rows_most, columns_most = ink.amax(2), ink.amax(1)
+        peak = rows_most.amax(1, keepdim=True)
+        top, bottom = self._extent(2 * rows_most > peak)
+        left, right = self._extent(2 * columns_most > peak)
         step = torch.maximum(bottom - top, right - left).to(torch.float32) / self.box
-        rows = self._weights(ink.sum(2), step)
-        columns = self._weights(ink.sum(1), step)
+        mass = ink.to(torch.int64)  # for any size; a sum of int32 would copy it so each time
+        rows = self._weights(mass.sum(2), step)
+        columns = self._weights(mass.sum(1), step)
         picture = rows @ ink.to(torch.float32) @ columns.transpose(1, 2)
         brightest = picture.amax((1, 2), keepdim=True)
         return (picture / brightest.clamp(min=1e-6)).unsqueeze(1)
@@ -71,15 +72,14 @@ class Preprocess(nn.Module):
         )
         count = 2 * (grey.size(1) + grey.size(2))
         light = 2 * border.view(-1, 1, 1) > (darkest + lightest) * count
-        ink = torch.where(light, lightest - grey, grey - darkest)
+        ink = (grey - torch.where(light, lightest, darkest)).abs()
         return (8 * ink - (lightest - darkest)).clamp(min=0)
 
-    def _extent(self, counts: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the first and one past the last position with a count, (N,) each; all if none."""
-        positions = torch.arange(counts.size(1), device=counts.device)
-        inked = counts > 0
+    def _extent(self, inked: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the first and one past the last position with ink, (N,) each; all if none."""
+        positions = torch.arange(inked.size(1), device=inked.device)
         inked = inked | ~inked.any(1, keepdim=True)
-        first = torch.where(inked, positions, counts.size(1)).amin(1)
+        first = torch.where(inked, positions, inked.size(1)).amin(1)
         last = torch.where(inked, positions, -1).amax(1)
         return first, last + 1
 
@@ -90,15 +90,15 @@ class Preprocess(nn.Module):
         the two nearest when enlarging; the centre of mass lands in the middle.
 
         Args:
-            mass: Ink of each line, (N, L), integers.
+            mass: Ink of each line, (N, L), int64.
             step: Input lines per output line, (N,), float32.
 
         Returns:
             (N, 28, L) float32; the lines of a digit that is whole sum to 1.
         """
         lines = torch.arange(mass.size(1), device=mass.device)
-        moment = (mass.to(torch.int64) * lines).sum(1)
-        total = mass.to(torch.int64).sum(1)
+        moment = (mass * lines).sum(1)
+        total = mass.sum(1)
         middle = moment.to(torch.float32) / total.clamp(min=1).to(torch.float32)
         offsets = (
             torch.arange(self.side, device=mass.device).to(torch.float32) - (self.side - 1) / 2

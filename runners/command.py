@@ -52,6 +52,12 @@ def main(runtime: str, load: Load, arguments: Sequence[str] | None = None) -> in
         return 130
 
 
+def leave(code: int) -> NoReturn:
+    """End the process at once: taking a runtime apart takes a fifth of a short run."""
+    sys.stdout.flush(), sys.stderr.flush()
+    os._exit(code)
+
+
 def _dispatch(runtime: str, load: Load, options: argparse.Namespace) -> int:
     """Do what is asked and return the exit code; each task imports no more than it needs."""
     if options.variant:

@@ -45,4 +45,7 @@ def _runtime(arguments: list[str]) -> tuple[str | None, list[str]]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    code = main(sys.argv[1:])
+    from command import leave
+
+    leave(code)

@@ -1,12 +1,11 @@
 """Answer with a crate's model.pth: the network's own Python, beside it, and its weights."""
 
 import json
-import sys
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from command import main
+from command import leave, main
 from runtime import RUNNER, RunError, Model, Work, absent, is_small, model_file, reason
 
 if TYPE_CHECKING:
@@ -109,4 +108,4 @@ def _built(crate: Path, described: dict[str, Any], weights: dict[str, Any]) -> "
 
 
 if __name__ == "__main__":
-    sys.exit(main("eager", load))
+    leave(main("eager", load))

@@ -1,11 +1,10 @@
 """Answer with a crate's model.onnx in ONNX Runtime, without torch."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from command import main
+from command import leave, main
 from runtime import RUNNER, Array, RunError, Model, Work, absent, is_small, model_file
 
 MODEL = "model.onnx"
@@ -72,4 +71,4 @@ def _no_cuda(version: str) -> RunError:
 
 
 if __name__ == "__main__":
-    sys.exit(main("onnx", load))
+    leave(main("onnx", load))

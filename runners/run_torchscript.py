@@ -1,11 +1,10 @@
 """Answer with a crate's model.pt, a TorchScript archive, in Python."""
 
-import sys
 import warnings
 from pathlib import Path
 from typing import Any
 
-from command import main
+from command import leave, main
 from runtime import RUNNER, RunError, Model, Work, absent, is_small, model_file
 
 MODEL = "model.pt"
@@ -58,4 +57,4 @@ def _optimized(module: Any) -> Any:
 
 
 if __name__ == "__main__":
-    sys.exit(main("torchscript", load))
+    leave(main("torchscript", load))

@@ -24,13 +24,14 @@ ROOMS = {
 # What each room may import of ours; "room.module" allows that one module.
 ALLOWED = {
     "errors": set(),
+    "cores": set(),
     "files": {"errors"},
     "values": {"errors"},
     "table": set(),
     "model": {"errors", "files", "values", "model"},
     "export": {"errors", "files", "values", "model", "export"},
-    "verify": {"errors", "files", "values", "model", "export.artifact", "verify"},
-    "bench": {"errors", "files", "values", "table", "model", "export", "verify", "bench"},
+    "verify": {"errors", "cores", "files", "values", "model", "export.artifact", "verify"},
+    "bench": {"errors", "cores", "files", "values", "table", "model", "export", "verify", "bench"},
     "variants": {
         *("errors", "files", "table", "model", "export", "verify", "bench", "variants"),
     },
@@ -44,10 +45,10 @@ ALLOWED = {
         "release",
     },
     "commands": {
-        *("errors", "table", "road", "fleet", "model", "export.doctor", "bench", "variants"),
-        *("release", "start", "commands"),
+        *("errors", "cores", "table", "road", "fleet", "model", "export.doctor", "bench"),
+        *("variants", "release", "start", "commands"),
     },
-    "fleet": {"errors", "files", "table", "road", "model", "export", "release", "fleet"},
+    "fleet": {"errors", "cores", "files", "table", "road", "model", "export", "release", "fleet"},
     "cli": {"errors", "commands"},
     "__main__": {"cli"},
     "__init__": set(),

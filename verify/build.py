@@ -2,7 +2,6 @@
 
 import fcntl
 import hashlib
-import os
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from torchcrate.cores import cores
 from torchcrate.errors import FolderError, RunnerError
 from torchcrate.files import write_whole, writing
 
@@ -60,7 +60,7 @@ def _built(crate: Path, sources: list[str], build: Path, programs: Sequence[str]
     source, objects = build / "source", build / "source" / "build"
     prefix = f"-DCMAKE_PREFIX_PATH={_libtorch()}"
     _cmake(build, "-S", str(source), "-B", str(objects), "-DCMAKE_BUILD_TYPE=Release", prefix)
-    _cmake(build, "--build", str(objects), "--parallel", str(os.cpu_count() or 1))
+    _cmake(build, "--build", str(objects), "--parallel", str(cores()))
     with writing(build):
         for name in programs:
             (objects / name).replace(build / name)

@@ -2,7 +2,9 @@
 
 import platform
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -13,6 +15,7 @@ import safetensors.numpy
 import torch
 from torch import nn
 
+from torchcrate.cores import cores
 from torchcrate.errors import ContractError
 from torchcrate.export.artifact import Artifact, Role, sha256_of
 from torchcrate.files import reading
@@ -29,6 +32,8 @@ from torchcrate.verify.pictures import shown
 from torchcrate.verify.report import Parity, Report
 from torchcrate.verify.variants import Truth, judge_variants
 
+_LARGE = 256_000_000  # bytes of weights, past which programs are asked one after the other
+
 
 def judge(
     crate: Path,
@@ -42,7 +47,8 @@ def judge(
 ) -> Report:
     """Hold the answers of the crate's programs against eager's, on every input.
 
-    The reference is computed here, by the spec's own network with the crate's weights.
+    The reference is computed here, by the spec's own network with the crate's weights, while
+    the programs answer, as many at once as there are cores.
 
     Args:
         crate: The folder of the crate.
@@ -64,9 +70,7 @@ def judge(
     for file in files:
         with reading(crate / file.name):
             judged[file.name] = sha256_of(crate / file.name)
-    on_step("reference")
     reference = Reference.of(crate / _name(files, "state_dict"), contract, spec)
-    want = reference.answers(cases)
     libtorch = None
     if sources := [file.name for file in files if file.role == "source"]:
         on_step("build C++")
@@ -78,13 +82,19 @@ def judge(
         asked = folder / "inputs.safetensors"
         write_inputs(asked, cases)
         images = shown(folder, contract)
-        for program in programs(crate, runners, libtorch):
-            on_step(program.runtime)
-            limit = allowed(program.runtime, "tensors", reference.limits, spec.exact)
-            got = program.answer(asked, folder)
-            found.append(compare(program.runtime, "tensors", limit, want, got, contract))
-            if images:
-                found.append(judge_images(program, reference, images))
+        started = programs(crate, runners, libtorch)
+        with _answering(started, asked, folder, list(images), contract, _at_once(files)) as said:
+            on_step("reference")
+            want, seen = reference.answers(cases), reference.reading(images)
+            for program, answers in zip(started, said, strict=True):
+                name = program.runtime
+                on_step(name)
+                got, read = answers.result()
+                limit = allowed(name, "tensors", reference.limits, spec.exact)
+                found.append(compare(name, "tensors", limit, want, got, contract))
+                if images:
+                    limit = allowed(name, "images", reference.limits)
+                    found.append(compare(name, "images", limit, seen, read, contract))
         variants, worse = judge_variants(crate, files, judged, contract, asked, folder, want, truth)
     on_step("golden vectors")
     apart = spread(want.values())
@@ -123,26 +133,57 @@ class Reference:
         """Return eager's answer to each case, by case and output."""
         return eager.answers(self.module, self.contract, cases)
 
+    def reading(self, images: Mapping[Path, Pixels]) -> dict[str, Answers]:
+        """Return eager's answer to what is to be seen in each image file, by the file's name.
 
-def judge_images(
-    program: Program, reference: Reference, images: Mapping[Path, Pixels]
-) -> tuple[Parity, tuple[str, ...]]:
-    """Hold what a program says of image files against the reference on the pixels in them.
+        Args:
+            images: (1, C, H, W) uint8 of each file; see `pictures.shown`.
+        """
+        name = next((given.name for given in self.contract.inputs if given.meaning == IMAGE), "")
+        return self.answers({path.name: {name: seen} for path, seen in images.items()})
+
+
+def ask(
+    program: Program, asked: Path, folder: Path, images: Sequence[Path], contract: Contract
+) -> tuple[dict[str, Answers], dict[str, Answers]]:
+    """Return what a program answers to the inputs in `asked`, by case, and to images, by name.
 
     Args:
         program: One of the crate's.
-        reference: What is right.
-        images: What is to be seen in each file, (1, C, H, W); see `pictures.shown`.
+        asked: Where the inputs were written.
+        folder: Where the program may write its answers.
+        images: The image files, which may be none.
+        contract: Of its outputs.
 
     Raises:
         RunnerError: If the program fails or refuses one of them.
     """
-    contract = reference.contract
-    name = next(given.name for given in contract.inputs if given.meaning == IMAGE)
-    want = reference.answers({path.name: {name: seen} for path, seen in images.items()})
-    limit = allowed(program.runtime, "images", reference.limits)
-    got = program.read(list(images), {answer.name: answer.dtype for answer in contract.outputs})
-    return compare(program.runtime, "images", limit, want, got, contract)
+    outputs = {answer.name: answer.dtype for answer in contract.outputs}
+    got = program.answer(asked, folder)
+    return got, program.read(images, outputs) if images else {}
+
+
+@contextmanager
+def _answering(
+    started: Sequence[Program],
+    asked: Path,
+    folder: Path,
+    images: Sequence[Path],
+    contract: Contract,
+    at_once: int,
+) -> Iterator[list["Future[tuple[dict[str, Answers], dict[str, Answers]]]"]]:
+    """Let the programs answer in the background; after a failure no further one is started."""
+    pool = ThreadPoolExecutor(at_once)
+    try:
+        yield [pool.submit(ask, each, asked, folder, images, contract) for each in started]
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _at_once(files: Sequence[Artifact]) -> int:
+    """Return how many programs may run at once: each holds the weights in memory."""
+    weights_size = sum(file.size for file in files if file.role == "state_dict")
+    return 1 if weights_size > _LARGE else cores()
 
 
 def _blind(apart: float, found: Sequence[Parity]) -> list[str]:

@@ -1,5 +1,5 @@
 """`python -m torchcrate` is `torchcrate`."""
 
-from torchcrate.cli import main
+from torchcrate.cli import run
 
-main()
+run()

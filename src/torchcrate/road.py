@@ -12,7 +12,6 @@ from torchcrate.errors import ContractError, UsageError
 from torchcrate.export.artifact import Artifact, sha256_of
 from torchcrate.export.findings import NAME as FINDINGS
 from torchcrate.export.findings import Findings
-from torchcrate.export.models import export_models
 from torchcrate.files import reading, write_whole, writing
 from torchcrate.model import cases, project, targets, weights
 from torchcrate.model.record import Record
@@ -57,6 +56,8 @@ def export(
         CrateError: If the checkpoint does not fit, no format holds the network, one that the
             spec asks for does not, or `out` cannot be written.
     """
+    from torchcrate.export.models import export_models  # sympy and onnxscript: a second to import
+
     check_name(spec.name), check_version(version)
     say("weights")
     loaded = weights.load(spec)

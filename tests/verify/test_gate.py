@@ -26,11 +26,11 @@ from torchcrate.model.preprocess import Preprocess
 from torchcrate.model.samples import DRAWINGS, patterns
 from torchcrate.model.weights import load
 from torchcrate.release.crate import open_sealed, unseal
-from torchcrate.verify.drive import programs, write_inputs
-from torchcrate.verify.judge import Reference, judge, judge_images
-from torchcrate.verify.parity import compare
+from torchcrate.verify.drive import Program, programs, write_inputs
+from torchcrate.verify.judge import Reference, judge
+from torchcrate.verify.parity import allowed, compare
 from torchcrate.verify.pictures import pictures, shown
-from torchcrate.verify.report import Report
+from torchcrate.verify.report import Parity, Report
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 BUILD = Path(__file__).parents[2] / "build" / "cpp"
@@ -168,8 +168,14 @@ def images(tmp_path: Path) -> dict[Path, np.ndarray]:
     return shown(tmp_path / "images", DIGITS)
 
 
-def reference(crate: Path) -> Reference:
-    return Reference.of(crate / "model.pth", DIGITS, MNIST)
+def judge_images(
+    program: Program, crate: Path, images: dict[Path, np.ndarray]
+) -> tuple[Parity, tuple[str, ...]]:
+    """Hold what a program says of image files against eager on the pixels in them."""
+    reference = Reference.of(crate / "model.pth", DIGITS, MNIST)
+    got = program.read(list(images), {"log_probs": "float32"})
+    limit = allowed(program.runtime, "images", reference.limits)
+    return compare(program.runtime, "images", limit, reference.reading(images), got, DIGITS)
 
 
 @pytest.mark.parametrize("damage", MISREADINGS)
@@ -183,7 +189,7 @@ def test_a_python_decoder_that_misreads_a_kind_of_png_is_caught(
     (crate / "images.py").write_text(source.replace(right, wrong))
     (onnx_runner,) = programs(crate, ["run_onnx.py"], None)
 
-    parity, failures = judge_images(onnx_runner, reference(crate), images)
+    parity, failures = judge_images(onnx_runner, crate, images)
 
     assert not parity.passed
     assert any(line.startswith(f"onnx at {picture}: difference ") for line in failures)
@@ -205,7 +211,7 @@ def test_a_cpp_decoder_that_misreads_three_kinds_of_png_is_caught_in_each(
     relinked = with_images_of(crate, libtorch)
     (cpp,) = programs(crate, [], relinked)
 
-    _, failures = judge_images(cpp, reference(crate), images)
+    _, failures = judge_images(cpp, crate, images)
 
     named = {line.split(":")[0].removeprefix("libtorch at ") for line in failures}
     assert {"rgb8.png", "grey-alpha8.png", "grey4-clear.png"} <= named

@@ -10,6 +10,7 @@ import click
 from torchcrate.commands.options import as_json, needing
 from torchcrate.commands.show import notice, say
 from torchcrate.commands.target import importable_here
+from torchcrate.cores import cores
 from torchcrate.errors import UsageError
 from torchcrate.table import table
 
@@ -48,7 +49,6 @@ def export_fleet(
         if given[alone]:
             raise UsageError(f"--all exports a list, {alone} is said of one network: name either")
     from torchcrate.fleet.members import members
-    from torchcrate.fleet.processes import cores
     from torchcrate.release.manifest import check_version
 
     check_version(version)
@@ -85,7 +85,6 @@ def fleet(named: str, gitlab_ci: bool, jobs: int | None, as_json: bool) -> None:
     """
     from torchcrate.fleet.members import members
     from torchcrate.fleet.pipeline import pipeline
-    from torchcrate.fleet.processes import cores
 
     with suppress(ModuleNotFoundError):  # a spec alone needs none; what it is of mostly does
         import torch  # noqa: F401  # once, and not in each process

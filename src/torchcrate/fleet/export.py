@@ -15,11 +15,12 @@ from pathlib import Path
 import torch
 
 from torchcrate import road
+from torchcrate.cores import cores
 from torchcrate.errors import CrateError, ExportError, Interrupted
 from torchcrate.export.findings import Findings
 from torchcrate.export.models import export_models
 from torchcrate.fleet.members import Member
-from torchcrate.fleet.processes import Done, cores, each
+from torchcrate.fleet.processes import Done, each
 from torchcrate.model import targets, weights
 from torchcrate.model.spec import ModelSpec
 from torchcrate.release.history import size_words

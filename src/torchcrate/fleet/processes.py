@@ -84,11 +84,6 @@ def each(work: Sequence[Callable[[], T]], at_once: int) -> Generator[Done[T], No
             _stop(running)
 
 
-def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0))
-
-
 class _Running(Generic[T]):
     """A process that does one piece of work."""
 
