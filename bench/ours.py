@@ -18,7 +18,6 @@ from torchcrate.model.net import Net
 from torchcrate.model.preprocess import Preprocess
 from torchcrate.model.train import Epoch, Settings, train
 
-
 _RATE = 0.012  # so few epochs bear a higher one than the default: docs/training.md
 
 
