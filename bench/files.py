@@ -37,7 +37,8 @@ def files(subject: Subject, cpp: Programs | None, setting: Setting) -> Part:
     read = images(subject, setting.files, setting.out, setting.data_dir)
     contestants = [*(_cpp(subject, cpp, read) if cpp else ()), *_python(subject, read)]
     chosen = setting.rules
-    rules = Rules(min(chosen.rounds, _ROUNDS), chosen.warmup, chosen.seed)
+    warmup = 0 if read.count >= WHOLE else chosen.warmup  # there it would be minutes for nothing
+    rules = Rules(min(chosen.rounds, _ROUNDS), warmup, chosen.seed)
     lanes = race(contestants, rules, setting.turns("files"))
     return Part(
         "files",

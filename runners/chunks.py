@@ -26,7 +26,7 @@ MAX_SIDE = 2**16  # pixels
 MAX_PIXELS = 2**26
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_END = b"\0\0\0\0IEND\xaeB`\x82"  # the whole chunk
+END = b"\0\0\0\0IEND\xaeB`\x82"  # the whole chunk
 GREY, RGB, PALETTE, GREY_ALPHA, RGB_ALPHA = 0, 2, 3, 4, 6
 CHANNELS = {GREY: 1, RGB: 3, PALETTE: 1, GREY_ALPHA: 2, RGB_ALPHA: 4}
 _DEPTHS = {
@@ -89,7 +89,7 @@ def _plain(data: bytes) -> Checked | None:
     """Return what `_any` does, quickly, for files of three chunks; None for all others."""
     length = int.from_bytes(data[33:37], "big")
     end = 41 + length
-    if data[37:41] != b"IDAT" or data[end + 4 : end + 16] != _END:
+    if data[37:41] != b"IDAT" or data[end + 4 : end + 16] != END:
         return None
     header = _header_chunk(data[8:33])
     if header is None or header.colour == PALETTE:

@@ -21,12 +21,13 @@ from pathlib import Path
 
 import numpy as np
 
-from chunks import GREY, MAX_FILE, PALETTE, Checked, Header, ImageError, check
+from chunks import END, GREY, MAX_FILE, PALETTE, Checked, Header, ImageError, check
 from runtime import Array
 from samples import samples
 
 __all__ = ["ImageError", "decode", "read"]
 
+_SMALL = 2**16  # bytes, within which most files are read in one go
 _BLOCK = 2**20  # pixels blended at a time, so that large images need little memory
 
 
@@ -52,7 +53,9 @@ def _bytes(path: str | Path) -> bytes:
     file = os.open(path, os.O_RDONLY)
     try:
         # Asking for all that is allowed would also allocate it.
-        pieces = [os.read(file, 2**16)]
+        pieces = [os.read(file, _SMALL)]
+        if len(pieces[0]) < _SMALL and pieces[0].endswith(END):
+            return pieces[0]  # nothing can follow that matters
         left = MAX_FILE + 1 - len(pieces[0])
         while piece := os.read(file, min(2**20, left)):
             pieces.append(piece)

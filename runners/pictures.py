@@ -7,7 +7,10 @@ in `wording.py`.
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from itertools import islice
+from threading import Lock
+from time import perf_counter
 
 import numpy as np
 
@@ -19,8 +22,9 @@ from runtime import USAGE, Array, Model, RunError
 from wording import json_line, line
 
 BATCH = 256  # images of one size are answered together, at most this many
-PIXELS = 2**18  # are decoded and then answered, or one image if that has more
+PIXELS = 2**18  # are decoded and then answered, and what the last image has beyond them
 _FIRST = 8  # images are answered together until one knows more, so that answers come early
+_QUICK = 2e-4  # seconds an image, within which reading is mostly Python's own work
 _TEXT = 2**20  # characters of answers that may wait behind those that are printed
 
 Path = tuple[str, bool]  # a path, and whether it was found or is a pattern that finds nothing
@@ -51,6 +55,8 @@ class Pictures:
         self._input = _image_input(model.contract)
         self._largest = _batch(model.contract, self._input)
         self._as_json, self._say = as_json, json_line if as_json else line
+        self._fitting: set[tuple[int, int]] = set()  # sizes of images that the contract allows
+        self._turn, self._quick = Lock(), True  # whether reading is quick, going by the last run
         self._piece = _FIRST  # how many images to answer at once, going by those before
 
     def pieces(self, rest: Iterator[Path]) -> Iterator[list[Path]]:
@@ -72,28 +78,43 @@ class Pictures:
         return said
 
     def _decodable(self, piece: Sequence[Path]) -> Iterator[list[tuple[str, Checked | str]]]:
-        """Yield runs of paths, PIXELS in each, with the file, or with why it is refused."""
-        group: list[tuple[str, Checked | str]] = []
+        """Yield runs of paths, PIXELS in each, with the file, or with why it is refused.
+
+        Each operation on a file lets another thread into the interpreter, and waits until it is
+        out again. So threads take turns at files that are read quickly, and do all others at once.
+        """
+        rest = iter(piece)
+        while True:
+            with self._turn if self._quick else nullcontext():
+                began = perf_counter()
+                run = self._run_of(rest)
+                if not run:
+                    return
+                self._quick = perf_counter() - began < _QUICK * len(run)
+            yield run
+
+    def _run_of(self, rest: Iterator[Path]) -> list[tuple[str, Checked | str]]:
+        run: list[tuple[str, Checked | str]] = []
         pixels = 0
-        for path, found in piece:
+        for path, found in rest:
             try:
                 if not found:
                     raise ImageError(f"{path}: no such file, and no file matches it")
                 png = read(path)
-                self._require_size(path, png.header.height, png.header.width)
+                height, width = png.header.height, png.header.width
+                if (height, width) not in self._fitting:
+                    self._require_size(path, height, width)
             except ImageError as error:
-                group.append((path, str(error)))
+                run.append((path, str(error)))
                 continue
-            area = png.header.width * png.header.height
-            if pixels and pixels + area > PIXELS:
-                yield group
-                group, pixels = [], 0
-            group.append((path, png))
-            pixels += area
-        yield group
+            run.append((path, png))
+            pixels += width * height
+            if pixels >= PIXELS:
+                break
+        return run
 
     def _require_size(self, path: str, height: int, width: int) -> None:
-        """Refuse an image that the contract has no room for.
+        """Refuse an image that the contract has no room for, and remember one that it has.
 
         Raises:
             ImageError: If height or width has another size than is fixed, or is beyond its limits.
@@ -105,6 +126,7 @@ class Pictures:
                 raise ImageError(f"{path}: {name} {size}, the contract has {limits}")
         if axes[2] == axes[3] and height != width:
             raise ImageError(f"{path}: width {width}, height has {height}")
+        self._fitting.add((height, width))
 
     def _answer(self, group: Sequence[tuple[str, Checked | str]]) -> Said:
         """Return what is said of each image, answered together with all others of its size."""

@@ -13,12 +13,16 @@ from runtime import CONTRACT, Array, RunError
 # What the meaning of the first output makes of the best of its numbers, a probability in [0, 1].
 # The last one is what crates said before there were words for it.
 _PROBABILITIES: dict[str, Callable[[Array], float]] = {
-    "probabilities": lambda row: float(row.max()),
-    "log-probabilities": lambda row: _exp(row.max()),
+    "probabilities": lambda row: float(_largest(row)),
+    "log-probabilities": lambda row: _exp(_largest(row)),
     "logits": lambda row: _share(row.astype(np.float64)),
-    "natural logarithms of probabilities": lambda row: _exp(row.max()),
+    "natural logarithms of probabilities": lambda row: _exp(_largest(row)),
 }
 _FEW = 10  # numbers that a line for people shows; of more it shows the shape
+
+
+def _largest(row: Array) -> Any:
+    return row[row.argmax()]  # NaN if there is one, as of `max`, in a third of its time
 
 
 def _exp(value: Any) -> float:
