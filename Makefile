@@ -88,7 +88,10 @@ cpp:
 	        --output-junit $(CURDIR)/$(REPORTS)/ctest-$$preset.xml; \
 	done
 
+# What takes the longest begins first, or the other workers would wait for it in the end.
+LONGEST := tests/pipeline tests/verify tests/zoo tests/release/test_matrix.py tests/runners
+
 python:
 	mkdir -p build # pytest's own folder lies there too, under what ccache takes for the same folder
 	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder --basetemp build/pytest \
-	    --durations 15 --junit-xml=$(REPORTS)/pytest.xml
+	    --durations 15 --junit-xml=$(REPORTS)/pytest.xml $(LONGEST) tests

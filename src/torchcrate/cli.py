@@ -67,6 +67,10 @@ def run() -> NoReturn:
         code = main(standalone_mode=True)
     except SystemExit as end:
         code = end.code
-    sys.stdout.flush(), sys.stderr.flush()
+    try:
+        for stream in filter(None, (sys.stdout, sys.stderr)):  # None where it was closed before
+            stream.flush()
+    except OSError:  # nobody reads, or there is no space
+        code = code or 1
     atexit._run_exitfuncs()  # what libraries want done at the end
     os._exit(code if isinstance(code, int) else bool(code))

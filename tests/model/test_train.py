@@ -24,12 +24,12 @@ SIZE = {"images": 28 * 28, "labels": 1}
 
 @pytest.fixture(scope="module")
 def some_digits(mnist_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The first 4,000 training and 1,000 test images, in MNIST's own files."""
+    """The first 6,000 training and 1,000 test images, in MNIST's own files."""
     folder = tmp_path_factory.mktemp("some")
     (folder / "MNIST" / "raw").mkdir(parents=True)
     for name in mnist.FILES:
         kind = "images" if "images" in name else "labels"
-        count = 4_000 if name.startswith("train") else 1_000
+        count = 6_000 if name.startswith("train") else 1_000
         whole = (mnist_dir / "MNIST" / "raw" / name).read_bytes()
         data = whole[HEADER[kind] :][: count * SIZE[kind]]
         head = whole[:4] + count.to_bytes(4, "big") + whole[8 : HEADER[kind]]
@@ -79,12 +79,13 @@ def test_each_epoch_is_told(some_digits: Path, tmp_path: Path) -> None:
 
 
 def test_an_interrupted_run_leaves_the_last_good_checkpoint(
-    mnist_dir: Path, tmp_path: Path
+    some_digits: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "net.pth"
     shutil.copy(MNIST.checkpoint.with_suffix(".json"), out.with_suffix(".json"))
-    command = [Path(sys.executable).with_name("torchcrate"), "train", "--data-dir", mnist_dir]
-    with subprocess.Popen([*command, "--out", out], stderr=subprocess.PIPE, text=True) as running:
+    command = [Path(sys.executable).with_name("torchcrate"), "train", "--data-dir", some_digits]
+    command += ["--epochs", "100000", "--out", out]  # it is not done before it is interrupted
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as running:
         deadline = time.monotonic() + 300
         while not out.exists() and running.poll() is None and time.monotonic() < deadline:
             time.sleep(0.05)
