@@ -109,7 +109,8 @@ def _named(size: Size, lane: Lane) -> Lane:
 def _curves(name: str, sizes: list[Size]) -> tuple[Curve, ...]:
     """Return the curve of a model and the one of its limit, whichever is the higher."""
     found = [(float(size.at), figures(size)) for size in sizes]
+    limit = tuple((at, max(medians[GEMM], medians[READ])) for at, medians in found)
     return (
         Curve(name, tuple((at, medians[WHOLE]) for at, medians in found)),
-        Curve("its limit", tuple((at, max(medians[GEMM], medians[READ])) for at, medians in found)),
+        Curve(f"{name}: limit", limit),
     )

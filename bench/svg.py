@@ -47,7 +47,8 @@ def curves(plot: Plot) -> str:
     points = [point for curve in plot.curves for point in curve.points]
     if not points:
         return _picture(plot.title, _TOP, [_text(_LEFT, _TOP, "nothing was measured")])
-    left, right, bottom = 70, 190, 360
+    longest = max(len(curve.name) for curve in plot.curves)
+    left, right, bottom = 70, max(190, 24 + 7 * longest), 360
     kind = {"logarithmic": plot.logarithmic}
     across = Axis.over([x for x, _ in points], left, _WIDTH - right, **kind)
     up = Axis.over([y for _, y in points], bottom, _TOP, **kind)
