@@ -143,7 +143,7 @@ class Reference:
         return self.answers({path.name: {name: seen} for path, seen in images.items()})
 
 
-def ask(
+def _ask(
     program: Program, asked: Path, folder: Path, images: Sequence[Path], contract: Contract
 ) -> tuple[dict[str, Answers], dict[str, Answers]]:
     """Return what a program answers to the inputs in `asked`, by case, and to images, by name.
@@ -175,7 +175,7 @@ def _answering(
     """Let the programs answer in the background; after a failure no further one is started."""
     pool = ThreadPoolExecutor(at_once)
     try:
-        yield [pool.submit(ask, each, asked, folder, images, contract) for each in started]
+        yield [pool.submit(_ask, each, asked, folder, images, contract) for each in started]
     finally:
         pool.shutdown(cancel_futures=True)
 
