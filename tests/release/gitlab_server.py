@@ -88,6 +88,7 @@ class Handler(BaseHTTPRequestHandler):
         self.headers_lower = {key.lower(): value for key, value in self.headers.items()}
         self.left = int(self.headers_lower.get("content-length", 0))
         self.entry = None
+        self.log = self.gitlab.log  # of the test that asks: an answer that hangs may outlive it
         self.fault: Fault | None = None
         if parts.path.startswith("/_control/"):
             self.control(parts.path.removeprefix("/_control/"))
@@ -118,7 +119,7 @@ class Handler(BaseHTTPRequestHandler):
         with self.gitlab.lock:
             if self.entry is not None:
                 visible = self.gitlab.project.view()
-                self.gitlab.log.append({**self.entry, "status": status, "visible": visible})
+                self.log.append({**self.entry, "status": status, "visible": visible})
                 self.entry = None
 
     def send_response(self, code: int, message: str | None = None) -> None:

@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -386,6 +388,20 @@ def test_a_request_carried_out_late_is_not_taken_for_another_file(crate, gitlab)
 
     assert copies(gitlab)["model.pt"] == 1
     assert gitlab.visible()
+
+
+def test_a_request_that_hangs_is_of_the_test_that_sent_it(gitlab):
+    """What the tests stand on: no test finds the requests of an earlier one in its log."""
+    url = gitlab.url("mnist-net", "1.0.0", MANIFEST)
+    gitlab.fault("hang", seconds=1)
+    with ThreadPoolExecutor() as pool:
+        hanging = pool.submit(httpx.get, url)
+        while not gitlab.asked(MANIFEST):
+            time.sleep(0.01)
+        gitlab.reset()
+        assert isinstance(hanging.exception(), httpx.RemoteProtocolError)
+
+    assert gitlab.log() == []
 
 
 @pytest.mark.parametrize("header", WRITE)
