@@ -24,7 +24,7 @@ from torchcrate.bench.setting import Setting
 from torchcrate.bench.subject import Programs, Subject, images
 from torchcrate.errors import RunnerError
 
-_BATCH = 256  # how many images the programs put together
+_BATCH = 64  # how many images the C++ program puts together
 _KINDS = {  # what grows: its axis, and the largest that is measured
     "parameters": ("parameters", 600_000_000),
     "batch": ("images in a batch", 4096),

@@ -6,7 +6,7 @@
 // LIST names a PNG a line; all have one size, 8 bits, and the model's number of channels.
 //   loop     decode one, forward one, all threads, nothing optimised: what the tutorial shows
 //   decode   decode all, on one thread
-//   forward  batches of 256 through the model optimised for inference, on one thread
+//   forward  batches of 64 through the model optimised for inference, on one thread
 // Prints the time of the work alone, {"mode", "images", "seconds", "core_seconds"}: by the clock
 // and of all cores together. Loading the model is in neither, nor is, for forward, decoding.
 
@@ -29,7 +29,7 @@
 
 namespace {
 
-constexpr std::size_t kBatch = 256;
+constexpr std::size_t kBatch = 64;  // the program's
 
 struct Image {
   std::int64_t height = 0, width = 0, channels = 0;
