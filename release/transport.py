@@ -6,9 +6,12 @@ leave the origin that they were given for.
 
 import ipaddress
 import json
+import os
+import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, BinaryIO, TypeVar
 
 import httpx
@@ -23,6 +26,7 @@ _PIECE = 1 << 20
 _ANSWER_LIMIT = 16 << 20  # a page of 100 packages is far below; more is no answer to us
 _TEXT_LIMIT = 200
 _HOPS = 5
+_CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 _PASSES = frozenset({408, 425, 429, 500, 502, 503, 504, *range(520, 530)})
 
 
@@ -80,12 +84,14 @@ class Transport:
         self._patience = patience
         self._on_notice = on_notice
         self._on_request = on_request
+        trusting = not is_loopback(base)  # a proxy of the environment never reaches this machine
+        named = tuple(os.environ.get(name) for name in _CERTIFICATES) if trusting else ()
         try:
             self._client = httpx.Client(
                 follow_redirects=False,
                 timeout=httpx.Timeout(patience.silence, connect=patience.connect),
-                # A proxy of the environment can reach other hosts, never this machine.
-                trust_env=not is_loopback(base),
+                trust_env=trusting,
+                verify=_certificates(named),
                 headers={"User-Agent": "torchcrate", "Accept-Encoding": "identity"},
             )
         except (ImportError, ValueError, OSError, httpx.InvalidURL) as error:
@@ -258,6 +264,16 @@ def is_loopback(url: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
+
+
+@cache
+def _certificates(named: tuple[str | None, ...]) -> ssl.SSLContext:
+    """Return who may vouch for a server: read once, as that takes longer than many a request.
+
+    Args:
+        named: What the environment names instead of the usual, if anything; httpx reads it.
+    """
+    return httpx.create_ssl_context(trust_env=any(named))
 
 
 def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
