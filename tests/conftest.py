@@ -8,12 +8,15 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import preloaded
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMED = os.environ.get("MNIST_DIR")
 PLACES = (*([Path(NAMED)] if NAMED else []), ROOT.parent / "shared/data/mnist", ROOT / "data")
 """Where MNIST may lie, in torchvision's layout."""
+PRELOADED = ("doctor", "export", "train", "verify")
+"""The commands that need torch."""
 
 
 @pytest.fixture(scope="session")
@@ -24,6 +27,8 @@ def torchcrate() -> Callable[..., "subprocess.CompletedProcess[str]"]:
         *arguments: str | Path, cwd: Path = ROOT, **env: str
     ) -> "subprocess.CompletedProcess[str]":
         program = Path(sys.executable).with_name("torchcrate")
+        if not env and arguments[0] in PRELOADED:
+            return preloaded.run(program, *arguments, cwd=cwd)
         return subprocess.run(
             [program, *map(str, arguments)],
             cwd=cwd,

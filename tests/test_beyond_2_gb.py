@@ -6,13 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from peak import peaks
 
 from torchcrate.release.manifest import MANIFEST, Manifest
 from torchcrate.table import table
-
-with pytest.MonkeyPatch.context() as patch:
-    patch.syspath_prepend(Path(__file__).parent)
-    from peak import peaks
 
 MOST = 3.0  # times the weights, in any one process
 

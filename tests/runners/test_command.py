@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import preloaded
 import pytest
 import safetensors.numpy
 import torch
@@ -42,12 +43,15 @@ class Runner:
         self.crate = crate
         python = name.endswith(".py")
         self.command = [sys.executable, str(crate / name)] if python else [str(libtorch)]
+        self.preloaded = name in ("run_eager.py", "run_torchscript.py")
         self.own = [] if python else ["--crate", str(crate)]  # C++ looks in the current folder
 
     def __call__(
         self, *options: object, cwd: Path | None = None, crate: Path | None = None
     ) -> Done:
         chosen = ["--crate", str(crate)] if crate else self.own
+        if self.preloaded:
+            return preloaded.run(self.command[1], *chosen, *options, cwd=cwd or Path())
         command = [*self.command, *chosen, *map(str, options)]
         return subprocess.run(
             command, cwd=cwd, capture_output=True, text=True, check=False, timeout=120

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import preloaded
 import pytest
 import safetensors.numpy
 import torch
@@ -145,10 +146,7 @@ def forward(self, tokens, mask: Optional[Tensor]) -> Tuple[Tensor, Tensor, Tenso
 
 
 def run(crate: Path, runtime: str, *options: object, stdin: str = "") -> DONE:
-    command = [sys.executable, crate / f"run_{runtime}.py", *options]
-    return subprocess.run(
-        list(map(str, command)), input=stdin, capture_output=True, text=True, check=False
-    )
+    return preloaded.run(crate / f"run_{runtime}.py", *options, stdin=stdin)
 
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.:DeprecationWarning")

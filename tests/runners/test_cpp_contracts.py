@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import textwrap
 from collections.abc import Callable
 from functools import partial
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import preloaded
 import pytest
 import safetensors.numpy
 import torch
@@ -263,14 +263,7 @@ def in_python(crate: Path, *options: str, stdin: str) -> "subprocess.CompletedPr
     """Run the Python program for model.pt on a crate."""
     for path in (ROOT / "runners").glob("*.py"):
         shutil.copy(path, crate)
-    return subprocess.run(
-        [sys.executable, "run_torchscript.py", *options],
-        cwd=crate,
-        input=stdin,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return preloaded.run(crate / "run_torchscript.py", *options, cwd=crate, stdin=stdin)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])

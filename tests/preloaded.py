@@ -1,0 +1,55 @@
+"""Programs that need torch, in forks of a process that has imported it already.
+
+Importing torch takes a core longer than most such programs take for all the rest, and the tests
+start hundreds. What is run here has its own process, folder, streams and exit code, as any program
+has. A test of how a program begins, or of an environment, starts it as a person does.
+"""
+
+import multiprocessing
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as programs have it; torch reads it once
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["torch"])
+LIMIT = 300  # seconds; no program of a test takes a tenth of it
+
+
+def run(
+    program: Path | str, *arguments: object, cwd: Path = Path(), stdin: str = ""
+) -> "subprocess.CompletedProcess[str]":
+    """Run a Python program to its end, as `subprocess.run` would with all output captured.
+
+    Raises:
+        subprocess.TimeoutExpired: If it does not end.
+    """
+    command = [str(program), *map(str, arguments)]
+    with TemporaryDirectory() as scratch:
+        streams = [Path(scratch, name) for name in ("stdin", "stdout", "stderr")]
+        streams[0].write_text(stdin)
+        process = FORKS.Process(target=_become, args=(command, cwd.resolve(), streams))
+        process.start()
+        process.join(LIMIT)
+        if process.exitcode is None:
+            process.kill()
+            raise subprocess.TimeoutExpired(command, LIMIT)
+        said = [stream.read_text() for stream in streams[1:]]
+    return subprocess.CompletedProcess(command, process.exitcode, *said)
+
+
+def _become(command: list[str], cwd: Path, streams: list[Path]) -> None:
+    """Be that program: what it finds is what the interpreter would have made for it."""
+    for number, stream in enumerate(streams):
+        os.dup2(os.open(stream, os.O_RDWR | os.O_CREAT), number)
+    sys.stdin = os.fdopen(0, closefd=False)
+    sys.stdout = os.fdopen(1, "w", closefd=False)
+    sys.stderr = os.fdopen(2, "w", 1, errors="backslashreplace", closefd=False)
+    os.chdir(cwd)
+    sys.argv = command
+    installed = (sys.prefix, sys.base_prefix)
+    sys.path = [str(Path(command[0]).parent), *(p for p in sys.path if p.startswith(installed))]
+    runpy.run_path(command[0], run_name="__main__")
