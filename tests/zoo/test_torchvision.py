@@ -27,13 +27,13 @@ KINDS = {"classification": 80, "segmentation": 6, "detection": 12, "video": 9}
 
 
 def test_a_network_of_torchvision_goes_by_the_command_line(torchcrate: Run, tmp_path: Path) -> None:
-    found = next(each for each in zoo() if each.name == "mobilenet_v3_small")
+    found = next(each for each in zoo() if each.name == "resnet18")
     loaded = weights.load(found.spec(free=True))
     enliven(loaded.network, found.spec(free=True))
     torch.save(loaded.network.state_dict(), tmp_path / "net.pth")
 
     done = torchcrate(
-        *("export", "torchvision.models:mobilenet_v3_small", "--version", "1.0.0"),
+        *("export", "torchvision.models:resnet18", "--version", "1.0.0"),
         *("--input", "image:float32[batch,3,height,width]"),
         *("--checkpoint", tmp_path / "net.pth", "--out", tmp_path / "crate"),
         "--json",
