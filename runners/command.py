@@ -121,6 +121,8 @@ def _say(answered: Iterable[Sequence[tuple[str, str]]]) -> int:
 @contextmanager
 def _printing() -> Iterator[None]:
     """Turn what prevents the block from printing into one line; what waits is dropped then."""
+    if sys.stdout is None:  # as it is where whoever began the process closed it
+        raise RunError(RUNNER, "cannot write the answers: stdout is closed")
     try:
         yield
     except BrokenPipeError:

@@ -2,10 +2,13 @@
 
 import json
 import sys
+import time
 
 import pytest
+import torch
 
 from torchcrate.bench.bounds import GEMM, READ, WHOLE, Size, bounded, reached, started
+from torchcrate.bench.grow import quicker
 from torchcrate.bench.process import run
 from torchcrate.bench.results import Curve, Lane
 
@@ -40,6 +43,27 @@ def test_a_start_is_weighed_against_files(
     points: tuple[tuple[float, float], ...], words: str
 ) -> None:
     assert started(Curve("net", points)).startswith(words)
+
+
+@pytest.mark.parametrize("best", [1, 2])
+def test_a_limit_is_measured_on_as_many_threads_as_make_it_quicker(best: int) -> None:
+    asked = []
+
+    def call() -> None:
+        asked.append(torch.get_num_threads())
+        time.sleep(0.001 if asked[-1] == best else 0.02)
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        chosen = quicker("limit", call)
+        asked.clear()
+        chosen.measure()
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+    assert set(asked) == {best}
 
 
 def test_networks_that_grow_are_measured_beside_their_limits() -> None:

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -274,6 +275,17 @@ def test_answers_that_cannot_be_written_are_one_line(run: Runner, options: list[
 
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+
+    assert done.returncode == errors.RunnerError.exit_code
+    assert re.fullmatch(r"Error: cannot write the answers: .*\n", done.stderr)
+
+
+def test_answers_that_nothing_is_open_for_are_one_line(run: Runner) -> None:
+    command = shlex.join([*run.command, *run.own, "--selftest"])
+
+    done = subprocess.run(
+        ["bash", "-c", f"{command} >&-"], capture_output=True, text=True, check=False
+    )
 
     assert done.returncode == errors.RunnerError.exit_code
     assert re.fullmatch(r"Error: cannot write the answers: .*\n", done.stderr)
