@@ -47,6 +47,7 @@ bench: ## every benchmark, in about an hour: tables, build/bench/bench.json, pic
 	@$(ALONE) $(BIN)/torchcrate verify build/crate
 	@$(ALONE) $(BIN)/torchcrate bench build/crate --all --files 60000
 
+lint: export MYPY_CACHE_DIR := $(CURDIR)/.mypy_cache # what torch says of its types is read once
 lint: ## ruff, clang-format and mypy, as CI runs them
 	@.ci/setup python
 	$(BIN)/ruff check
@@ -55,12 +56,11 @@ lint: ## ruff, clang-format and mypy, as CI runs them
 	rm -rf build/types build/lib build/bdist.*
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --target build/types .
 	rm -rf torchcrate.egg-info # setuptools leaves it behind
-	MYPYPATH=build/types $(BIN)/mypy --cache-dir .mypy_cache -p torchcrate
+	MYPYPATH=build/types $(BIN)/mypy -p torchcrate
 	rm -rf build/types/* # and the runners, as they lie in a crate
 	cp runners/*.py model/net.py model/preprocess.py model/calling.py build/types
 	rm build/types/__init__.py
-	cd build/types && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml \
-	    --cache-dir $(CURDIR)/.mypy_cache *.py
+	cd build/types && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml *.py
 
 format: ## let ruff and clang-format lay the code out
 	@.ci/setup python
