@@ -19,7 +19,7 @@ CPP, LOOP, DECODE, FORWARD = (
     "C++ forward alone, one core",
 )
 _ONE = "C++ program, one file"
-_ROUNDS = 3  # at most: a turn of the slowest loop takes minutes
+_LOOPS = 2  # turns of a loop at most: one takes minutes
 _WITHIN = 0.05  # seconds from the model being ready to the first answer
 
 
@@ -38,7 +38,7 @@ def files(subject: Subject, cpp: Programs | None, setting: Setting) -> Part:
     contestants = [*(_cpp(subject, cpp, read) if cpp else ()), *_python(subject, read)]
     chosen = setting.rules
     warmup = 0 if read.count >= WHOLE else chosen.warmup  # there it would be minutes for nothing
-    rules = Rules(min(chosen.rounds, _ROUNDS), warmup, chosen.seed)
+    rules = Rules(chosen.rounds, warmup, chosen.seed)
     lanes = race(contestants, rules, setting.turns("files"))
     return Part(
         "files",
@@ -66,7 +66,7 @@ def _cpp(subject: Subject, cpp: Programs, read: Images) -> list[Contestant]:
     return [
         process(CPP, shipped(subject, cpp.shipped, read.pattern), read.count),
         process(_ONE, shipped(subject, cpp.shipped, str(first)), 1),
-        process(LOOP, [cpp.loop, model, read.names, "loop"], 1),
+        process(LOOP, [cpp.loop, model, read.names, "loop"], 1, most=_LOOPS),
         inner(DECODE, [cpp.loop, model, read.names, "decode"]),
         inner(FORWARD, [cpp.loop, model, read.names, "forward"]),
     ]
@@ -80,7 +80,7 @@ def _python(subject: Subject, read: Images) -> list[Contestant]:
         ours = python(subject, runtime, read.pattern)
         found += [
             process(f"run_{runtime}", ours, read.count),
-            process(f"{runtime} loop", loop, read.count),
+            process(f"{runtime} loop", loop, read.count, most=_LOOPS),
         ]
     return found
 

@@ -52,8 +52,9 @@ def process(
     command: Sequence[str | Path],
     answers: int | None = None,
     env: Mapping[str, str] | None = None,
+    most: int | None = None,
 ) -> Contestant:
-    """Return a contestant that starts `command` each time.
+    """Return a contestant that starts `command` each time, in `most` rounds if not in all.
 
     A turn fails if the program does, or if it does not print `answers` lines (any number if
     None).
@@ -65,7 +66,7 @@ def process(
             raise RunnerError(f"it printed {ran.lines} lines, not {answers}")
         return Sample((ran.seconds,), ran.cpu, ran.peak, ran.first)
 
-    return Contestant(name, measure)
+    return Contestant(name, measure, most)
 
 
 def inner(name: str, command: Sequence[str | Path]) -> Contestant:

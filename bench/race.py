@@ -25,10 +25,17 @@ class Sample:
 
 @dataclass(frozen=True)
 class Contestant:
-    """Somebody who can be asked again and again; `measure` takes one turn."""
+    """Somebody who can be asked again and again.
+
+    Attributes:
+        name: Of their own.
+        measure: Takes one turn.
+        most: How many rounds they take part in, beside the warm-up, if a turn takes minutes.
+    """
 
     name: str
     measure: Callable[[], Sample]
+    most: int | None = None
 
 
 @dataclass(frozen=True)
@@ -68,7 +75,7 @@ def race(
     failures: dict[str, str] = {}
     for number, turns in enumerate(order(list(named), rules)):
         for name in turns:
-            if name in failures:
+            if name in failures or len(samples[name]) == named[name].most:
                 continue
             on_turn(name)
             try:

@@ -64,6 +64,17 @@ def test_who_sleeps_longer_is_measured_slower() -> None:
     assert min(ratios(lanes[0], lanes[1])) > 1
 
 
+def test_who_takes_minutes_is_raced_in_the_first_rounds_only() -> None:
+    speeds = iter([1.0, 2.0, 3.0])
+    slow = Contestant("slow", lambda: Sample((next(speeds),)), most=2)
+    quick = iter([1.0, 1.0, 4.0, 1.0, 1.0])
+
+    lanes = race([slow, Contestant("quick", lambda: Sample((next(quick),)))], Rules(4, warmup=1))
+
+    assert [len(lane.rounds) for lane in lanes] == [2, 4]
+    assert ratios(*lanes) == (2.0, 0.75)
+
+
 def test_warm_up_rounds_do_not_count() -> None:
     times = iter((100.0, 100.0, 1.0, 2.0))
 
