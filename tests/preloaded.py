@@ -31,7 +31,8 @@ def run(
     with TemporaryDirectory() as scratch:
         streams = [Path(scratch, name) for name in ("stdin", "stdout", "stderr")]
         streams[0].write_text(stdin)
-        process = FORKS.Process(target=_become, args=(command, cwd.resolve(), streams))
+        given = (command, cwd.resolve(), dict(os.environ), streams)
+        process = FORKS.Process(target=_become, args=given)
         process.start()
         process.join(LIMIT)
         if process.exitcode is None:
@@ -41,7 +42,7 @@ def run(
     return subprocess.CompletedProcess(command, process.exitcode, *said)
 
 
-def _become(command: list[str], cwd: Path, streams: list[Path]) -> None:
+def _become(command: list[str], cwd: Path, env: dict[str, str], streams: list[Path]) -> None:
     """Be that program: what it finds is what the interpreter would have made for it."""
     for number, stream in enumerate(streams):
         os.dup2(os.open(stream, os.O_RDWR | os.O_CREAT), number)
@@ -49,6 +50,8 @@ def _become(command: list[str], cwd: Path, streams: list[Path]) -> None:
     sys.stdout = os.fdopen(1, "w", closefd=False)
     sys.stderr = os.fdopen(2, "w", 1, errors="backslashreplace", closefd=False)
     os.chdir(cwd)
+    os.environ.clear()
+    os.environ.update(env)
     sys.argv = command
     installed = (sys.prefix, sys.base_prefix)
     sys.path = [str(Path(command[0]).parent), *(p for p in sys.path if p.startswith(installed))]

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import onnx
 
@@ -20,8 +21,10 @@ from torchcrate.variants import make
 from torchcrate.variants.pace import faster, paces
 from torchcrate.verify.drive import Answers, programs, write_inputs
 from torchcrate.verify.figures import Deviation, Variant, Variants
-from torchcrate.verify.judge import Reference
 from torchcrate.verify.variants import ROOM, Allowed, Truth, deviation, held_out, program, refusal
+
+if TYPE_CHECKING:
+    from torchcrate.verify.reference import Reference
 
 MODEL = "model.onnx"
 NAMES = ("int8", "fp16")
@@ -72,7 +75,7 @@ class Material:
 
 def optimise(
     subject: Subject,
-    reference: Reference,
+    reference: "Reference",
     material: Material,
     keep: Collection[str],
     allowed: Allowed,
@@ -128,7 +131,7 @@ class _Asked:
 
     @classmethod
     def of(
-        cls, subject: Subject, reference: Reference, material: Material, scratch: Path
+        cls, subject: Subject, reference: "Reference", material: Material, scratch: Path
     ) -> "_Asked":
         inputs = scratch / "inputs.safetensors"
         renamed = {f"other-{name}": case for name, case in material.others.items()}

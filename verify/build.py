@@ -6,9 +6,9 @@ import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
-
-import torch
 
 from torchcrate.cores import cores
 from torchcrate.errors import FolderError, RunnerError
@@ -80,14 +80,17 @@ def _alone(build: Path) -> Iterator[None]:
 
 
 def _digest(crate: Path, sources: list[str]) -> str:
-    parts = [torch.__version__, str(_libtorch())]
+    parts = [version("torch"), str(_libtorch())]
     parts += [f"{name}\0{(crate / name).read_text()}" for name in sources]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 def _libtorch() -> Path:
     """Return where CMake finds LibTorch; links resolved, a torch that is lent is the one it is."""
-    return Path(torch.utils.cmake_prefix_path).resolve()
+    found = find_spec("torch")  # not imported: that takes seconds
+    if found is None or not found.submodule_search_locations:
+        raise RunnerError("torch is not installed: its LibTorch is what C++ is built with")
+    return Path(found.submodule_search_locations[0], "share", "cmake").resolve()
 
 
 def _cmake(build: Path, *arguments: str) -> None:

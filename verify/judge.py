@@ -2,35 +2,33 @@
 
 import platform
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import onnxruntime
 import safetensors
 import safetensors.numpy
-import torch
-from torch import nn
 
 from torchcrate.cores import cores
 from torchcrate.errors import ContractError
 from torchcrate.export.artifact import Artifact, Role, sha256_of
 from torchcrate.files import reading
-from torchcrate.model import eager, weights
-from torchcrate.model.contract import IMAGE, Contract
-from torchcrate.model.eager import Answers, dtypes
-from torchcrate.model.samples import Pixels
+from torchcrate.model.contract import Contract
 from torchcrate.model.spec import Cases, ModelSpec
-from torchcrate.model.tolerance import spread, tolerances
+from torchcrate.model.tolerance import spread
 from torchcrate.verify.build import build_cpp
-from torchcrate.verify.drive import Program, programs, write_inputs
+from torchcrate.verify.drive import Answers, Program, programs, write_inputs
 from torchcrate.verify.parity import allowed, compare
 from torchcrate.verify.pictures import shown
 from torchcrate.verify.report import Parity, Report
 from torchcrate.verify.variants import Truth, judge_variants
+
+if TYPE_CHECKING:
+    from torchcrate.verify.reference import Reference
 
 _LARGE = 256_000_000  # bytes of weights, past which programs are asked one after the other
 
@@ -70,7 +68,6 @@ def judge(
     for file in files:
         with reading(crate / file.name):
             judged[file.name] = sha256_of(crate / file.name)
-    reference = Reference.of(crate / _name(files, "state_dict"), contract, spec)
     libtorch = None
     if sources := [file.name for file in files if file.role == "source"]:
         on_step("build C++")
@@ -85,6 +82,10 @@ def judge(
         started = programs(crate, runners, libtorch)
         with _answering(started, asked, folder, list(images), contract, _at_once(files)) as said:
             on_step("reference")
+            # torch takes seconds to import: not before there is somebody to wait for.
+            from torchcrate.verify.reference import Reference
+
+            reference = Reference.of(crate / _name(files, "state_dict"), contract, spec)
             want, seen = reference.answers(cases), reference.reading(images)
             for program, answers in zip(started, said, strict=True):
                 name = program.runtime
@@ -103,44 +104,6 @@ def judge(
     failures += [*_golden(crate / _name(files, "golden"), reference), *worse]
     figures = tuple(parity for parity, _ in found)
     return Report(judged, _machine(), figures, tuple(failures), apart, variants)
-
-
-@dataclass(frozen=True)
-class Reference:
-    """What is right: eager's answers, and how far others may be from them.
-
-    Attributes:
-        module: The network, in eval mode.
-        contract: Its inputs and outputs.
-        limits: The largest difference for each runtime.
-    """
-
-    module: nn.Module
-    contract: Contract
-    limits: Mapping[str, float]
-
-    @classmethod
-    def of(cls, checkpoint: Path, contract: Contract, spec: ModelSpec) -> "Reference":
-        """Build the network of `spec` with the weights of a crate.
-
-        Raises:
-            ContractError: If they do not fit it.
-        """
-        module = weights.load(spec, checkpoint).module
-        return cls(module, contract, tolerances(spec, dtypes(module, contract)))
-
-    def answers(self, cases: Cases) -> dict[str, Answers]:
-        """Return eager's answer to each case, by case and output."""
-        return eager.answers(self.module, self.contract, cases)
-
-    def reading(self, images: Mapping[Path, Pixels]) -> dict[str, Answers]:
-        """Return eager's answer to what is to be seen in each image file, by the file's name.
-
-        Args:
-            images: (1, C, H, W) uint8 of each file; see `pictures.shown`.
-        """
-        name = next((given.name for given in self.contract.inputs if given.meaning == IMAGE), "")
-        return self.answers({path.name: {name: seen} for path, seen in images.items()})
 
 
 def _ask(
@@ -205,7 +168,7 @@ def _name(files: tuple[Artifact, ...], role: Role) -> str:
     return named[0]
 
 
-def _golden(path: Path, reference: Reference) -> tuple[str, ...]:
+def _golden(path: Path, reference: "Reference") -> tuple[str, ...]:
     """Return a line for each golden vector that the reference does not confirm."""
     try:
         tensors = safetensors.numpy.load_file(path)
@@ -231,6 +194,8 @@ def _golden(path: Path, reference: Reference) -> tuple[str, ...]:
 
 def _machine() -> dict[str, str]:
     """Return what the figures depend on, without naming the machine."""
+    import torch
+
     return {
         "processor": _processor(),
         "threads": str(torch.get_num_threads()),

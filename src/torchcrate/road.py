@@ -13,7 +13,7 @@ from torchcrate.export.artifact import Artifact, sha256_of
 from torchcrate.export.findings import NAME as FINDINGS
 from torchcrate.export.findings import Findings
 from torchcrate.files import reading, write_whole, writing
-from torchcrate.model import cases, project, targets, weights
+from torchcrate.model import cases, project, targets
 from torchcrate.model.record import Record
 from torchcrate.model.samples import DRAWINGS
 from torchcrate.model.spec import ModelSpec
@@ -27,7 +27,7 @@ from torchcrate.variants.optimise import Material
 from torchcrate.verify.drive import programs
 from torchcrate.verify.figures import NAME as FIGURES
 from torchcrate.verify.figures import Variants
-from torchcrate.verify.judge import Reference, judge
+from torchcrate.verify.judge import judge
 from torchcrate.verify.report import Parity
 from torchcrate.verify.variants import Allowed
 
@@ -56,7 +56,8 @@ def export(
         CrateError: If the checkpoint does not fit, no format holds the network, one that the
             spec asks for does not, or `out` cannot be written.
     """
-    from torchcrate.export.models import export_models  # sympy and onnxscript: a second to import
+    from torchcrate.export.models import export_models  # torch, sympy, onnxscript: seconds
+    from torchcrate.model import weights
 
     check_name(spec.name), check_version(version)
     say("weights")
@@ -153,6 +154,8 @@ def optimise(
         UsageError: If the crate has no model.onnx.
         CrateError: If the crate is none, its network is not found, or it cannot be run.
     """
+    from torchcrate.verify.reference import Reference
+
     stated = crates.stated(crate)
     spec = spec or spec_of_crate(crate, stated)
     if "onnx" not in stated.formats:

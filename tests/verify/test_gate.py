@@ -27,9 +27,10 @@ from torchcrate.model.samples import DRAWINGS, patterns
 from torchcrate.model.weights import load
 from torchcrate.release.crate import open_sealed, unseal
 from torchcrate.verify.drive import Program, programs, write_inputs
-from torchcrate.verify.judge import Reference, judge
+from torchcrate.verify.judge import judge
 from torchcrate.verify.parity import allowed, compare
 from torchcrate.verify.pictures import pictures, shown
+from torchcrate.verify.reference import Reference
 from torchcrate.verify.report import Parity, Report
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]

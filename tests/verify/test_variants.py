@@ -18,7 +18,7 @@ from torchcrate.model.spec import Cases
 from torchcrate.variants import make
 from torchcrate.verify.drive import write_inputs
 from torchcrate.verify.figures import NAME, Deviation, Variant, Variants
-from torchcrate.verify.judge import Reference
+from torchcrate.verify.reference import Reference
 from torchcrate.verify.variants import (
     Allowed,
     deviation,
