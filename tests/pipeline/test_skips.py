@@ -32,7 +32,7 @@ def test_a_skip_fails_the_run_where_the_data_is(tmp_path, test, with_data, code)
 
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", tmp_path],
-        env={"MNIST_DIR": str(data if with_data else tmp_path)},
+        env={"MNIST_DIR": str(data if with_data else tmp_path), "PYTHONPATH": str(ROOT / "tests")},
         capture_output=True,
         text=True,
         check=False,
