@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from torchcrate.errors import ExportError
-from torchcrate.export import canonical, capture
+from torchcrate.export import canonical, capture, eights
 from torchcrate.export.to_torchscript import require_eval
 from torchcrate.files import whole, write_whole, writing
 from torchcrate.model.contract import Contract
@@ -53,6 +53,7 @@ def to_onnx(
     weights = sum(value.const_value.nbytes for value in _initializers(program.model))
     if weights <= LARGEST:
         model = program.model_proto
+        eights.fill(model)
         _check(model, contract)
         write_whole(path, canonical.graph(model, contract.dump()))
         return (path,)

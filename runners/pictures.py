@@ -19,7 +19,7 @@ from contract import Contract, TensorSpec
 from images import decode, kind, read
 from names import expand
 from runtime import USAGE, Array, Model, RunError
-from wording import json_line, line
+from wording import json_lines, lines
 
 BATCH = 256  # images of one size are answered together, at most this many
 PIXELS = 2**18  # are decoded and then answered, and what the last image has beyond them
@@ -54,7 +54,7 @@ class Pictures:
         self._model, self._contract = model, model.contract
         self._input = _image_input(model.contract)
         self._largest = _batch(model.contract, self._input)
-        self._as_json, self._say = as_json, json_line if as_json else line
+        self._as_json, self._say = as_json, json_lines if as_json else lines
         self._fitting: set[tuple[int, int]] = set()  # sizes of images that the contract allows
         self._turn, self._quick = Lock(), True  # whether reading is quick, going by the last run
         self._piece = _FIRST  # how many images to answer at once, going by those before
@@ -141,9 +141,11 @@ class Pictures:
             for start in range(0, len(indices), self._largest):
                 batch = indices[start : start + self._largest]
                 files = [file for _, file in (group[i] for i in batch) if not isinstance(file, str)]
-                rows = self._rows(self._stacked(files))
-                for index, row in zip(batch, rows, strict=True):
-                    said[index] = (self._say(self._contract, group[index][0], row), "")
+                paths = [group[index][0] for index in batch]
+                answers = self._answers(self._stacked(files))
+                texts = self._say(self._contract, paths, answers)
+                for index, text in zip(batch, texts, strict=True):
+                    said[index] = (text, "")
         return said
 
     def _refusal(self, path: str, reason: str) -> tuple[str, str]:
@@ -162,16 +164,15 @@ class Pictures:
             stack[indices] = decode([files[index] for index in indices], channels)
         return stack
 
-    def _rows(self, stack: Array) -> list[list[Array]]:
-        """Return the outputs for each image of a stack, without the batch's axis."""
+    def _answers(self, stack: Array) -> list[Array]:
+        """Return the outputs for a stack of N images, each (N, ...)."""
         inputs = self._contract.inputs
         answers = self._model.answer([stack if one is self._input else None for one in inputs])
         batch = self._input.axes[0]
-        parts = [
-            list(answer) if spec.axes and spec.axes[0] == batch else [answer] * len(stack)
+        return [
+            answer if spec.axes and spec.axes[0] == batch else answer[None]  # of the only image
             for spec, answer in zip(self._contract.outputs, answers, strict=True)
         ]
-        return [[np.asarray(one) for one in row] for row in zip(*parts, strict=True)]
 
 
 def _image_input(contract: Contract) -> TensorSpec:

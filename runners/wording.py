@@ -10,36 +10,80 @@ import numpy as np
 from contract import Contract
 from runtime import CONTRACT, Array, RunError
 
-# What the meaning of the first output makes of the best of its numbers, a probability in [0, 1].
-# The last one is what crates said before there were words for it.
-_PROBABILITIES: dict[str, Callable[[Array], float]] = {
-    "probabilities": lambda row: float(_largest(row)),
-    "log-probabilities": lambda row: _exp(_largest(row)),
-    "logits": lambda row: _share(row.astype(np.float64)),
-    "natural logarithms of probabilities": lambda row: _exp(_largest(row)),
-}
-_FEW = 10  # numbers that a line for people shows; of more it shows the shape
+
+def _shares(best: Array, rows: Array) -> list[float]:
+    """Return what softmax makes of the largest of each row; NaN where there are infinities."""
+    with np.errstate(invalid="ignore"):
+        wide = rows.astype(np.float64) - best.astype(np.float64)[:, None]
+        shares: list[float] = (1 / np.exp(wide).sum(1)).tolist()
+    return shares
 
 
-def _largest(row: Array) -> Any:
-    return row[row.argmax()]  # NaN if there is one, as of `max`, in a third of its time
+def _exps(best: Array, _: Array) -> list[float]:
+    return [_exp(value) for value in best.tolist()]
 
 
-def _exp(value: Any) -> float:
+def _exp(value: float) -> float:
     try:
         return math.exp(value)
     except OverflowError:  # it is the logarithm of no probability
         return math.inf
 
 
-def _share(row: Array) -> float:
-    """Return what softmax makes of the largest of `row`; NaN where there are infinities."""
-    with np.errstate(invalid="ignore"):
-        return 1 / float(np.exp(row - row.max()).sum())
+# What the meaning of the first output makes of the best of its numbers, probabilities in [0, 1].
+# The last one is what crates said before there were words for it.
+_PROBABILITIES: dict[str, Callable[[Array, Array], list[float]]] = {
+    "probabilities": lambda best, _: best.tolist(),
+    "log-probabilities": _exps,
+    "logits": _shares,
+    "natural logarithms of probabilities": _exps,
+}
+_FEW = 10  # numbers that a line for people shows; of more it shows the shape
 
 
-def label_of(contract: Contract, answer: Array) -> str | None:
-    """Return the label of the best of `answer`, the first output for one image.
+def lines(contract: Contract, paths: Sequence[str], answers: Sequence[Array]) -> list[str]:
+    """Return what is said to people of the images at `paths`.
+
+    Args:
+        contract: Of the model.
+        paths: Of N images.
+        answers: Each output for them, (N, ...).
+
+    Raises:
+        RunError: If the first output has another size than the contract has labels.
+    """
+    best = _best(contract, answers[0])
+    if best is None:
+        named = [
+            [f"{spec.name} {_brief(one)}" for one in answer]
+            for spec, answer in zip(contract.outputs, answers, strict=True)
+        ]
+        return [f"{', '.join(said)}  {path}" for path, *said in zip(paths, *named, strict=True)]
+    labels = [contract.labels[index] for index in best.tolist()]
+    probabilities = _PROBABILITIES.get(contract.outputs[0].meaning)
+    if probabilities is None:
+        both = zip(paths, labels, strict=True)
+        return [f"Image is a {label}  {path}" for path, label in both]
+    values = answers[0][np.arange(len(best)), best]
+    all_ = zip(paths, labels, probabilities(values, answers[0]), strict=True)
+    return [f"Image is a {label} ({100 * value:.1f} %)  {path}" for path, label, value in all_]
+
+
+def json_lines(contract: Contract, paths: Sequence[str], answers: Sequence[Array]) -> list[str]:
+    """Return the same as JSON: path, label if there is one, and every output by name."""
+    best = _best(contract, answers[0])
+    columns = [[f'"path": {json.dumps(path)}' for path in paths]]
+    if best is not None:
+        labels = [f'"label": {json.dumps(label)}' for label in contract.labels]
+        columns.append([labels[index] for index in best.tolist()])
+    for spec, answer in zip(contract.outputs, answers, strict=True):
+        name = json.dumps(spec.name)
+        columns.append([f"{name}: {said}" for said in _numbers_of_each(answer)])
+    return [f"{{{', '.join(row)}}}" for row in zip(*columns, strict=True)]
+
+
+def _best(contract: Contract, answer: Array) -> Array | None:
+    """Return the index of the best label for each of `answer`, the first output, (N, ...).
 
     Returns:
         None if the contract has no labels, or there is not one number for each of them alone.
@@ -49,52 +93,34 @@ def label_of(contract: Contract, answer: Array) -> str | None:
     """
     if not contract.labels:
         return None
-    if not answer.ndim or answer.shape[-1] != len(contract.labels):
+    if answer.ndim < 2 or answer.shape[-1] != len(contract.labels):
         raise RunError(CONTRACT, "the model does not answer with one number for each label")
-    return contract.labels[int(answer.argmax())] if answer.ndim == 1 else None
-
-
-def line(contract: Contract, path: str, answers: Sequence[Array]) -> str:
-    """Return what is said to people of the image at `path`, for which the outputs are `answers`."""
-    label = label_of(contract, answers[0])
-    if label is None:
-        named = zip(contract.outputs, answers, strict=True)
-        said = ", ".join([f"{spec.name} {_brief(answer)}" for spec, answer in named])
-        return f"{said}  {path}"
-    probability = _PROBABILITIES.get(contract.outputs[0].meaning)
-    if probability is None:
-        return f"Image is a {label}  {path}"
-    return f"Image is a {label} ({100 * probability(answers[0]):.1f} %)  {path}"
-
-
-def json_line(contract: Contract, path: str, answers: Sequence[Array]) -> str:
-    """Return the same as JSON: path, label if there is one, and every output by name."""
-    label = label_of(contract, answers[0])
-    said = f'{{"path": {json.dumps(path)}'
-    if label is not None:
-        said += f', "label": {json.dumps(label)}'
-    return said + "".join([f", {part}" for part in _named(contract, answers)]) + "}"
+    return answer.argmax(1) if answer.ndim == 2 else None
 
 
 def json_outputs(contract: Contract, answers: Sequence[Array]) -> str:
     """Return a JSON object with every output by name."""
-    return "{" + ", ".join(_named(contract, answers)) + "}"
-
-
-def _named(contract: Contract, answers: Sequence[Array]) -> list[str]:
     named = zip(contract.outputs, answers, strict=True)
-    return [f"{json.dumps(spec.name)}: {numbers(answer)}" for spec, answer in named]
+    said = [f"{json.dumps(spec.name)}: {numbers(answer)}" for spec, answer in named]
+    return f"{{{', '.join(said)}}}"
 
 
 def numbers(array: Array) -> str:
     """Return `array` as nested lists of JSON; what is no finite number is null."""
-    if array.dtype.kind == "f":
-        finite = np.isfinite(array)
+    (said,) = _numbers_of_each(array[None])
+    return said
+
+
+def _numbers_of_each(answer: Array) -> list[str]:
+    say: Callable[[Any], str] = json.dumps
+    if answer.dtype.kind == "f":
+        finite = np.isfinite(answer)
         if finite.all():
-            return repr(array.tolist())  # as json.dumps has it, in half the time
-        array = array.astype(object)
-        array[~finite] = None
-    return json.dumps(array.tolist())
+            say = repr  # as json.dumps has it, in half the time
+        else:
+            answer = answer.astype(object)
+            answer[~finite] = None
+    return [say(one) for one in answer.tolist()]
 
 
 def _brief(answer: Any) -> str:

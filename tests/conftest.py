@@ -15,6 +15,8 @@ ROOT = Path(__file__).resolve().parents[1]
 NAMED = os.environ.get("MNIST_DIR")
 PLACES = (*([Path(NAMED)] if NAMED else []), ROOT.parent / "shared/data/mnist", ROOT / "data")
 """Where MNIST may lie, in torchvision's layout."""
+# Crates that tests share stay as they were made, whoever runs a program in one.
+os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
 PRELOADED = ("doctor", "export", "train", "verify")
 """The commands that need torch."""
 
@@ -89,7 +91,7 @@ def sealed(
 
     def verify(crate: Path) -> None:
         shutil.copytree(drafted, crate)
-        done = torchcrate("verify", crate, MNIST_DIR="")
+        done = torchcrate("verify", crate, MNIST_DIR="", PYTHONDONTWRITEBYTECODE="")
         assert done.returncode == 0, done.stderr
 
     return made_once(shared / "sealed", verify)

@@ -18,7 +18,7 @@ import onnx
 from numpy.typing import NDArray
 
 from torchcrate.errors import ExportError
-from torchcrate.export import canonical
+from torchcrate.export import canonical, eights
 from torchcrate.model.contract import Contract
 from torchcrate.model.spec import Cases
 
@@ -42,6 +42,7 @@ def int8(model: onnx.ModelProto, contract: Contract, cases: Cases) -> bytes:
     """
     from onnxruntime import quantization
 
+    eights.fold(model)
     layers = [node.name for node in _layers(model)]
     asked = [case for case in cases.values() if all(np.size(value) for value in case.values())]
     if not layers:
@@ -90,6 +91,7 @@ def fp16(model: onnx.ModelProto, contract: Contract) -> bytes:
     from onnxruntime.quantization.onnx_model import ONNXModel
     from onnxruntime.transformers import float16
 
+    eights.fold(model)
     if not any(each.data_type == onnx.TensorProto.FLOAT for each in model.graph.initializer):
         raise ExportError("it has no float32 weights")
     with _quiet():

@@ -99,7 +99,8 @@ def programs(crate: Path, runners: Collection[str], libtorch: Path | None) -> tu
     python = {"eager": "run_eager.py", "torchscript": "run_torchscript.py", "onnx": "run_onnx.py"}
     crate = crate.resolve()
     found = [
-        Program(name, (sys.executable, str(crate / file)), crate)
+        # -B: a crate stays as it was exported, without __pycache__.
+        Program(name, (sys.executable, "-B", str(crate / file)), crate)
         for name, file in python.items()
         if file in runners
     ]

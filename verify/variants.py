@@ -181,7 +181,7 @@ def judge_variants(
 def program(crate: Path, variant: str) -> Program:
     """Return the crate's program for ONNX as it answers with a variant."""
     crate = crate.resolve()
-    command = (sys.executable, str(crate / "run_onnx.py"), "--variant", variant)
+    command = (sys.executable, "-B", str(crate / "run_onnx.py"), "--variant", variant)
     return Program(f"onnx-{variant}", command, crate)
 
 

@@ -56,10 +56,10 @@ def export(
         CrateError: If the checkpoint does not fit, no format holds the network, one that the
             spec asks for does not, or `out` cannot be written.
     """
+    check_name(spec.name), check_version(version)
     from torchcrate.export.models import export_models  # torch, sympy, onnxscript: seconds
     from torchcrate.model import weights
 
-    check_name(spec.name), check_version(version)
     say("weights")
     loaded = weights.load(spec)
     record, sha256 = None, ""

@@ -131,7 +131,7 @@ def _environment() -> dict[str, str]:
     env = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("CI_", "GCL_", "MAKE", "MNIST_", "PYTEST_"))
+        if not name.startswith(("CI_", "GCL_", "MAKE", "MNIST_", "PYTEST_", "PYTHON"))
     }
     return {**env, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"}
 
