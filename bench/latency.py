@@ -1,31 +1,36 @@
 """One warm call after another: the crate's runner against the bare runtime, and busy cores."""
 
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from torchcrate.bench.race import Contestant, Rules, Sample, compared, race
 from torchcrate.bench.results import Part
 from torchcrate.bench.setting import Setting
-from torchcrate.bench.subject import Subject
-from torchcrate.bench.worker import neighbours, working
+from torchcrate.bench.subject import Programs, Subject
+from torchcrate.bench.worker import neighbours, working, working_in_cpp
 from torchcrate.cores import cores
 
 _TURNS = 5  # times as many, and as short: what disturbs the machine then disturbs all alike
 
 
-def latency(subject: Subject, setting: Setting, scratch: Path) -> Part:
-    """Race the runner of each Python runtime against the bare call of the runtime.
+def latency(subject: Subject, cpp: Programs | None, setting: Setting, scratch: Path) -> Part:
+    """Race the runner of each runtime, the C++ program's too, against its bare call.
 
     Args:
         subject: The crate.
+        cpp: The C++ programs, if it has one.
         setting: Rounds and calls.
         scratch: A folder for the inputs.
     """
     with ExitStack() as stack:
         contestants, (rules, calls) = [], _turns(setting)
-        for runtime in subject.runtimes:
+        makers = {each: partial(working, subject, each, scratch) for each in subject.runtimes}
+        if cpp:
+            makers["C++"] = partial(working_in_cpp, subject, cpp.call, scratch)
+        for runtime, maker in makers.items():
             for name, call in (("runner", "answer"), ("bare call", "bare")):
-                worker = stack.enter_context(working(subject, runtime, scratch))
+                worker = stack.enter_context(maker())
                 contestants.append(worker.contestant(f"{runtime}: {name}", call, calls))
         lanes = race(contestants, rules, setting.turns("latency"))
     named = {lane.name: lane for lane in lanes}
@@ -37,7 +42,7 @@ def latency(subject: Subject, setting: Setting, scratch: Path) -> Part:
             f"{runtime}: bare call",
             1.1,
         )
-        for runtime in subject.runtimes
+        for runtime in makers
     )
     settings = {"rounds": str(rules.rounds), "calls a round": str(calls)}
     return Part("latency", "One warm call, the same input", settings, lanes, bars)

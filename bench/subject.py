@@ -80,11 +80,13 @@ class Programs:
         shipped: The crate's own.
         loop: The loop of PyTorch's C++ tutorial, and its halves alone; says its own times.
         empty: Loads LibTorch and does nothing.
+        call: Calls the model warm, by the crate's own sources and bare; says its own times.
     """
 
     shipped: Path
     loop: Path
     empty: Path
+    call: Path
 
 
 def one_case(subject: Subject) -> dict[str, Array]:

@@ -25,7 +25,7 @@ PARTS = ("files", "start", "latency", "busy", "memory")
 MORE = ("scale", "export", "training")  # what takes longest, or says nothing of one crate
 _IMAGES = {"files", "memory", "scale"}  # for crates that read images
 _TORCHSCRIPT = {"busy", "scale"}
-_PROGRAMS = {"files", "start", "memory", "scale"}  # start the C++ program
+_PROGRAMS = {"files", "start", "latency", "memory", "scale"}  # start the C++ program
 
 
 def parts_of(setting: Setting, *, every: bool) -> tuple[str, ...]:
@@ -76,7 +76,7 @@ def _run(
     elif part == "start":
         yield start(subject, programs, setting, scratch)
     elif part == "latency":
-        yield latency(subject, setting, scratch)
+        yield latency(subject, programs, setting, scratch)
     elif part == "busy":
         yield busy(subject, setting, scratch)
     elif part == "memory":

@@ -10,6 +10,7 @@ from typing import IO
 
 import msgspec
 import numpy as np
+import safetensors.numpy
 
 from torchcrate.bench.bare import Array
 from torchcrate.bench.race import Contestant, Sample
@@ -21,13 +22,13 @@ _ENV = {"OPENBLAS_NUM_THREADS": "1"}
 
 
 class Worker:
-    """One process of `ask`; made by `working`, which ends it."""
+    """One process of `ask` or `bench_call`; made by `working`, which ends it."""
 
     def __init__(self, process: "subprocess.Popen[str]", errors: IO[str]) -> None:
         self._process, self._errors = process, errors
 
     def contestant(self, name: str, call: str, count: int) -> Contestant:
-        """Return a contestant whose turn is `count` calls; `call` is a word that `ask` knows.
+        """Return a contestant whose turn is `count` calls; `call` is a word that it knows.
 
         A turn fails if the model cannot be loaded, or the process ended.
         """
@@ -75,14 +76,33 @@ def working(
         np.savez(inputs, **(case or one_case(subject)))  # type: ignore[arg-type]  # keywords name arrays
     command = [sys.executable, "-m", "torchcrate.bench.ask", runtime]
     words = [f"{name}={value}" for name, value in {**_ENV, **(env or {})}.items()]
+    with _started(["env", *words, *command, str(subject.folder.resolve()), str(inputs)]) as worker:
+        yield worker
+
+
+@contextmanager
+def working_in_cpp(subject: Subject, program: Path, scratch: Path) -> Iterator[Worker]:
+    """Give a worker that holds `subject` in LibTorch; it ends with the block.
+
+    Args:
+        subject: The crate.
+        program: `bench_call`, built with its sources.
+        scratch: A folder for the inputs: one image, or what fits.
+    """
+    inputs = scratch / f"{subject.content[:12]}.safetensors"
+    if not inputs.exists():
+        case = {name: np.array(value, order="C") for name, value in one_case(subject).items()}
+        safetensors.numpy.save_file(case, inputs)
+    with _started([str(program), str(subject.folder.resolve()), str(inputs)]) as worker:
+        yield worker
+
+
+@contextmanager
+def _started(command: list[str]) -> Iterator[Worker]:
     with (
         tempfile.TemporaryFile("w+") as errors,
         subprocess.Popen(
-            ["env", *words, *command, str(subject.folder.resolve()), str(inputs)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True
         ) as process,
     ):
         try:

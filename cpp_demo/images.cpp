@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "samples.h"
@@ -96,7 +97,10 @@ bool keyed(const Checked& png, const std::uint8_t* sample) {
 /// Applies the decode rule to checked pixel data.
 Picture decode(Checked png, std::size_t channels) {
   const Header& header = png.header;
-  const Bytes samples = samples_of(png);
+  Bytes samples = samples_of(png);
+  if (header.colour == kGrey && header.depth == 8 && !png.transparency && channels == 1) {
+    return {header.height, header.width, std::move(samples)};  // they are the pixels
+  }
   Canvas canvas(header, channels);
   if (header.colour == kPalette || (header.colour == kGrey && header.depth < 16)) {
     const std::uint8_t most =

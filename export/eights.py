@@ -3,8 +3,8 @@
 ONNX Runtime keeps what goes from one convolution to the next in blocks of 8 channels or 16. Where
 it cannot fill them, it changes the layout in between, or does without blocks. So the weights
 around such channels get zeros up to the next eight, by nodes `Pad` that a runtime folds as it
-loads; the weights themselves stay those of model.pth. Of finite numbers a channel of zeros stays
-one, and the zeros of the next convolution take nothing from it.
+loads; the weights themselves stay those of model.pth. A channel of zeros stays one, and the zeros
+of the next convolution take nothing from it; of an infinite number they make NaN, though.
 """
 
 from collections import defaultdict

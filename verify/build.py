@@ -4,7 +4,7 @@ import fcntl
 import hashlib
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -19,7 +19,10 @@ _STAMP = "built-from"
 
 
 def build_cpp(
-    crate: Path, sources: Iterable[str], build: Path, programs: Sequence[str] = (PROGRAM,)
+    sources: Mapping[str, Path],
+    build: Path,
+    programs: Sequence[str] = (PROGRAM,),
+    options: Sequence[str] = (),
 ) -> Path:
     """Build the crate's C++ program in `build` and return its path.
 
@@ -28,24 +31,25 @@ def build_cpp(
     built there before are not built again.
 
     Args:
-        crate: The folder of the crate.
-        sources: Names of its C++ sources, CMakeLists.txt among them.
+        sources: The crate's C++ sources by name, CMakeLists.txt among them.
         build: A folder that may be removed and made again.
         programs: What the sources build, where it is another program or several; the path
             of the first is returned, the others lie beside it.
+        options: More words for CMake.
 
     Raises:
         RunnerError: If CMake, a compiler or a library is missing, or the build fails.
         FolderError: If `build` cannot be written.
     """
-    sources = sorted(sources)
     with _alone(build):
-        return _built(crate, sources, build, programs)
+        return _built(sources, build, programs, options)
 
 
-def _built(crate: Path, sources: list[str], build: Path, programs: Sequence[str]) -> Path:
+def _built(
+    sources: Mapping[str, Path], build: Path, programs: Sequence[str], options: Sequence[str]
+) -> Path:
     program, stamp = build / programs[0], build / _STAMP
-    wanted = _digest(crate, sources)
+    wanted = _digest(sources)
     if program.is_file() and stamp.is_file() and stamp.read_text() == wanted:
         return program
     with writing(build):
@@ -54,12 +58,12 @@ def _built(crate: Path, sources: list[str], build: Path, programs: Sequence[str]
         if build.exists() and any(build.iterdir()) and not ours:
             raise FolderError(f"{build} holds other files than a build: name an empty folder")
         shutil.rmtree(build, ignore_errors=True)
-        (build / "source").mkdir(parents=True)
-        for name in sources:
-            shutil.copy2(crate / name, build / "source" / name)
+        for name, path in sources.items():
+            (build / "source" / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(path, build / "source" / name)
     source, objects = build / "source", build / "source" / "build"
-    prefix = f"-DCMAKE_PREFIX_PATH={_libtorch()}"
-    _cmake(build, "-S", str(source), "-B", str(objects), "-DCMAKE_BUILD_TYPE=Release", prefix)
+    words = ["-DCMAKE_BUILD_TYPE=Release", f"-DCMAKE_PREFIX_PATH={_libtorch()}", *options]
+    _cmake(build, "-S", str(source), "-B", str(objects), *words)
     _cmake(build, "--build", str(objects), "--parallel", str(cores()))
     with writing(build):
         for name in programs:
@@ -79,9 +83,9 @@ def _alone(build: Path) -> Iterator[None]:
         yield
 
 
-def _digest(crate: Path, sources: list[str]) -> str:
+def _digest(sources: Mapping[str, Path]) -> str:
     parts = [version("torch"), str(_libtorch())]
-    parts += [f"{name}\0{(crate / name).read_text()}" for name in sources]
+    parts += [f"{name}\0{path.read_text()}" for name, path in sorted(sources.items())]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 

@@ -69,9 +69,9 @@ def judge(
         with reading(crate / file.name):
             judged[file.name] = sha256_of(crate / file.name)
     libtorch = None
-    if sources := [file.name for file in files if file.role == "source"]:
+    if sources := {file.name: crate / file.name for file in files if file.role == "source"}:
         on_step("build C++")
-        libtorch = build_cpp(crate, sources, build)
+        libtorch = build_cpp(sources, build)
     runners = [file.name for file in files if file.role == "runner"]
     found: list[tuple[Parity, tuple[str, ...]]] = []
     with tempfile.TemporaryDirectory(prefix="torchcrate-") as scratch:

@@ -9,30 +9,32 @@ from torchcrate.verify.build import PROGRAM, build_cpp
 
 
 @pytest.fixture
-def crate(tmp_path: Path) -> Path:
-    (tmp_path / "crate").mkdir()
-    (tmp_path / "crate/CMakeLists.txt").write_text("message(FATAL_ERROR tried)\n")
-    return tmp_path / "crate"
+def sources(tmp_path: Path) -> dict[str, Path]:
+    path = tmp_path / "CMakeLists.txt"
+    path.write_text("message(FATAL_ERROR tried)\n")
+    return {path.name: path}
 
 
-def test_a_program_of_other_sources_that_a_cache_kept_is_built_anew(crate: Path) -> None:
-    kept = crate.with_name("cpp")
+def test_a_program_of_other_sources_that_a_cache_kept_is_built_anew(
+    sources: dict[str, Path], tmp_path: Path
+) -> None:
+    kept = tmp_path / "cpp"
     kept.mkdir()
     (kept / PROGRAM).write_text("old")
     (kept / "built-from").write_text("other sources")
 
     with pytest.raises(RunnerError):  # CMake was asked, and these sources say no
-        build_cpp(crate, ["CMakeLists.txt"], kept)
+        build_cpp(sources, kept)
 
     assert not (kept / PROGRAM).exists()
 
 
-def test_a_folder_of_other_files_is_left_alone(crate: Path) -> None:
-    theirs = crate.with_name("thesis")
+def test_a_folder_of_other_files_is_left_alone(sources: dict[str, Path], tmp_path: Path) -> None:
+    theirs = tmp_path / "thesis"
     theirs.mkdir()
     (theirs / "thesis.txt").write_text("mine")
 
     with pytest.raises(FolderError, match="holds other files than a build"):
-        build_cpp(crate, ["CMakeLists.txt"], theirs)
+        build_cpp(sources, theirs)
 
     assert (theirs / "thesis.txt").read_text() == "mine"
