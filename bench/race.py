@@ -30,7 +30,8 @@ class Contestant:
     Attributes:
         name: Of their own.
         measure: Takes one turn.
-        most: How many rounds they take part in, beside the warm-up, if a turn takes minutes.
+        most: In how many rounds they take part, warm-up rounds not among them, if a turn takes
+            minutes.
     """
 
     name: str
@@ -74,8 +75,11 @@ def race(
     samples: dict[str, list[Sample]] = {name: [] for name in named}
     failures: dict[str, str] = {}
     for number, turns in enumerate(order(list(named), rules)):
+        warming = number < rules.warmup
         for name in turns:
-            if name in failures or len(samples[name]) == named[name].most:
+            most = named[name].most
+            done = most is not None and (warming or len(samples[name]) == most)
+            if name in failures or done:
                 continue
             on_turn(name)
             try:
@@ -83,7 +87,7 @@ def race(
             except CrateError as error:
                 failures[name] = str(error)
                 continue
-            if number >= rules.warmup:
+            if not warming:
                 samples[name].append(sample)
     return tuple(
         Lane(name, failure=failures[name]) if name in failures else _lane(name, samples[name])
