@@ -1,5 +1,6 @@
 """The C++ program's model is called warm by the crate's own sources, and bare."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -24,9 +25,9 @@ def bench_call(libtorch: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     flags = (build / "CMakeFiles/script_model.dir/flags.make").read_text()
     words = shlex.split(" ".join(re.findall(r"^CXX_\w+ = (.*)$", flags, re.MULTILINE)))
     words = [word for word in words if not word.startswith("-O")]  # compiling takes the time here
-    include = f"-I{build.parent}"
-    compiled = ["c++", *words, include, "-c", str(SOURCE), "-o", str(made / "call.o")]
-    subprocess.run(compiled, check=True)
+    launcher = os.environ.get("CMAKE_CXX_COMPILER_LAUNCHER", "").split()
+    compiler = [*launcher, "c++", *words, f"-I{build.parent}"]
+    subprocess.run([*compiler, "-c", str(SOURCE), "-o", str(made / "call.o")], check=True)
     link = shlex.split((build / "CMakeFiles/run_libtorch.dir/link.txt").read_text())
     link[link.index("-o") + 1] = str(made / "bench_call")
     main = next(word for word in link if word.endswith("main.cpp.o"))
