@@ -20,8 +20,6 @@ _FEWEST = 5
 _CHANNELWISE = {"AveragePool", "Elu", "LeakyRelu", "MaxPool", "Relu", "Tanh"}  # of 0 they make 0
 _PADDED, _MORE = ".eights", ".eights.pads"
 
-_Shapes = Mapping[str, tuple[int, ...]]  # of the weights by name
-
 
 def fill(model: onnx.ModelProto) -> None:
     """Add to `model` what fills the inner channels of its convolutions up with zeros."""
@@ -67,7 +65,7 @@ def _made_here(node: onnx.NodeProto) -> bool:
 
 
 def _neighbours(
-    graph: onnx.GraphProto, shapes: _Shapes
+    graph: onnx.GraphProto, shapes: Mapping[str, tuple[int, ...]]
 ) -> Iterator[tuple[onnx.NodeProto, onnx.NodeProto]]:
     """Yield pairs of convolutions with weights of their own whose channels nobody else sees."""
     if any(each.type == each.GRAPH for node in graph.node for each in node.attribute):

@@ -78,7 +78,7 @@ def json_lines(contract: Contract, paths: Sequence[str], answers: Sequence[Array
         columns.append([labels[index] for index in best.tolist()])
     for spec, answer in zip(contract.outputs, answers, strict=True):
         name = json.dumps(spec.name)
-        columns.append([f"{name}: {said}" for said in _numbers_of_each(answer)])
+        columns.append([f"{name}: {said}" for said in _numbers(answer)])
     return [f"{{{', '.join(row)}}}" for row in zip(*columns, strict=True)]
 
 
@@ -101,17 +101,12 @@ def _best(contract: Contract, answer: Array) -> Array | None:
 def json_outputs(contract: Contract, answers: Sequence[Array]) -> str:
     """Return a JSON object with every output by name."""
     named = zip(contract.outputs, answers, strict=True)
-    said = [f"{json.dumps(spec.name)}: {numbers(answer)}" for spec, answer in named]
+    said = [f"{json.dumps(spec.name)}: {_numbers(answer[None])[0]}" for spec, answer in named]
     return f"{{{', '.join(said)}}}"
 
 
-def numbers(array: Array) -> str:
-    """Return `array` as nested lists of JSON; what is no finite number is null."""
-    (said,) = _numbers_of_each(array[None])
-    return said
-
-
-def _numbers_of_each(answer: Array) -> list[str]:
+def _numbers(answer: Array) -> list[str]:
+    """Return each of `answer` as nested lists of JSON; what is no finite number is null."""
     say: Callable[[Any], str] = json.dumps
     if answer.dtype.kind == "f":
         finite = np.isfinite(answer)

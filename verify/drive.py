@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torchcrate.errors import RunnerError
 from torchcrate.model.spec import Cases
 
+PYTHON = (sys.executable, "-B")  # a crate stays as it was exported, without __pycache__
 Answers = dict[str, NDArray[Any]]
 """The outputs to one input, by name."""
 
@@ -99,8 +100,7 @@ def programs(crate: Path, runners: Collection[str], libtorch: Path | None) -> tu
     python = {"eager": "run_eager.py", "torchscript": "run_torchscript.py", "onnx": "run_onnx.py"}
     crate = crate.resolve()
     found = [
-        # -B: a crate stays as it was exported, without __pycache__.
-        Program(name, (sys.executable, "-B", str(crate / file)), crate)
+        Program(name, (*PYTHON, str(crate / file)), crate)
         for name, file in python.items()
         if file in runners
     ]

@@ -4,7 +4,6 @@ A variant computes with fewer bits, so that its answers differ more than those o
 is right while what it is for is as good: labels, where there are any, else the numbers.
 """
 
-import sys
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from torchcrate.files import reading
 from torchcrate.model.contract import Contract
 from torchcrate.model.spec import Cases
 from torchcrate.model.tolerance import difference
-from torchcrate.verify.drive import Answers, Program
+from torchcrate.verify.drive import PYTHON, Answers, Program
 from torchcrate.verify.figures import NAME, Deviation, Variant, Variants
 
 Truth = Mapping[str, NDArray[Any]]
@@ -181,7 +180,7 @@ def judge_variants(
 def program(crate: Path, variant: str) -> Program:
     """Return the crate's program for ONNX as it answers with a variant."""
     crate = crate.resolve()
-    command = (sys.executable, "-B", str(crate / "run_onnx.py"), "--variant", variant)
+    command = (*PYTHON, str(crate / "run_onnx.py"), "--variant", variant)
     return Program(f"onnx-{variant}", command, crate)
 
 

@@ -10,11 +10,9 @@
 #include <torch/script.h>
 
 #include <chrono>
-#include <cstring>
 #include <filesystem>
 #include <functional>
 #include <iostream>
-#include <map>
 #include <memory>
 #include <optional>
 #include <sstream>
@@ -50,17 +48,10 @@ Given inputs_of(const Contract& contract, const fs::path& path) {
 }
 
 torch::IValue to_ivalue(const std::optional<Tensor>& given) {
-  static const std::map<std::string, torch::ScalarType> kTypes = {
-      {"bool", torch::kBool},       {"uint8", torch::kUInt8},     {"int8", torch::kInt8},
-      {"int16", torch::kInt16},     {"int32", torch::kInt32},     {"int64", torch::kInt64},
-      {"float16", torch::kFloat16}, {"float32", torch::kFloat32}, {"float64", torch::kFloat64},
-  };
   if (!given) return {};
-  const torch::Tensor tensor = torch::empty(given->shape, kTypes.at(given->dtype));
-  if (!given->data.empty()) {
-    std::memcpy(tensor.mutable_data_ptr(), given->data.data(), given->data.size());
-  }
-  return tensor;
+  Bytes data = given->data;
+  return torch::from_blob(data.data(), given->shape, c10::getStringToDtypeMap().at(given->dtype))
+      .clone();
 }
 
 Call answer(const fs::path& crate, const fs::path& inputs) {
