@@ -89,9 +89,6 @@ cpp:
 	        --output-junit $(CURDIR)/$(REPORTS)/ctest-$$preset.xml; \
 	done
 
-# What takes the longest begins first, or the other workers would wait for it in the end.
-LONGEST := tests/pipeline tests/verify tests/zoo tests/release/test_matrix.py tests/runners
-
 # The tests start hundreds of programs: what those import is compiled once, and here.
 unexport PYTHONDONTWRITEBYTECODE
 ROOMS := $(filter-out build docs templates tests,$(patsubst %/,%,$(wildcard */)))
@@ -99,5 +96,5 @@ ROOMS := $(filter-out build docs templates tests,$(patsubst %/,%,$(wildcard */))
 python:
 	mkdir -p build # pytest's own folder lies there too, under what ccache takes for the same folder
 	$(BIN)/python -m compileall -q $(ROOMS)
-	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder --basetemp build/pytest \
-	    --durations 15 --junit-xml=$(REPORTS)/pytest.xml $(LONGEST) tests
+	$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder --basetemp build/pytest \
+	    --durations 15 --junit-xml=$(REPORTS)/pytest.xml

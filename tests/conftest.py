@@ -1,5 +1,6 @@
 """What several rooms' tests share: one exported crate, one sealed crate, the data if present."""
 
+import compileall
 import fcntl
 import os
 import shutil
@@ -15,10 +16,23 @@ ROOT = Path(__file__).resolve().parents[1]
 NAMED = os.environ.get("MNIST_DIR")
 PLACES = (*([Path(NAMED)] if NAMED else []), ROOT.parent / "shared/data/mnist", ROOT / "data")
 """Where MNIST may lie, in torchvision's layout."""
-# Crates that tests share stay as they were made, whoever runs a program in one.
+# Crates that tests share stay as they were made, whoever runs a program in one; what their
+# programs import is compiled once, by `made_once`, and copied with them.
 os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
 PRELOADED = ("doctor", "export", "train", "verify")
 """The commands that need torch."""
+LONGEST = (
+    *("pipeline/test_component.py", "zoo/test_small.py", "release/test_matrix.py"),
+    *("pipeline/test_pipeline.py", "verify/test_gate.py", "runners/test_command.py"),
+    *("test_readme.py", "bench/test_budget.py", "fleet/test_export.py", "zoo/test_torchvision.py"),
+)
+"""What begins first, of all files: the other workers would wait for it in the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first, and leave the order within each file as it is."""
+    turn = {ROOT / "tests" / name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: turn.get(item.path, len(turn)))
 
 
 @pytest.fixture(scope="session")
@@ -59,6 +73,8 @@ def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
             draft = folder.with_suffix(".partial")
             shutil.rmtree(draft, ignore_errors=True)
             make(draft)
+            assert not (draft / "__pycache__").exists(), "no command leaves this in a crate"
+            compileall.compile_dir(draft, quiet=2)
             draft.rename(folder)
     return folder
 
@@ -90,7 +106,7 @@ def sealed(
     """A crate as verify leaves it, judged on all inputs but MNIST; copy it before changing it."""
 
     def verify(crate: Path) -> None:
-        shutil.copytree(drafted, crate)
+        shutil.copytree(drafted, crate, ignore=shutil.ignore_patterns("__pycache__"))
         done = torchcrate("verify", crate, MNIST_DIR="", PYTHONDONTWRITEBYTECODE="")
         assert done.returncode == 0, done.stderr
 

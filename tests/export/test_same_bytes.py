@@ -27,8 +27,8 @@ MODELS = ("model.pth", "model.pt", "model.onnx")
 
 def content(crate: Path) -> dict[str, str]:
     """Return the sha256 of all files but those that say where and how quickly it was made."""
-    told = {"draft.json", "provenance.json", "export.json"}
-    return {path.name: sha256_of(path) for path in crate.iterdir() if path.name not in told}
+    other = {"draft.json", "provenance.json", "export.json", "__pycache__"}
+    return {path.name: sha256_of(path) for path in crate.iterdir() if path.name not in other}
 
 
 def test_another_folder_user_and_hash_seed_give_the_same_bytes(

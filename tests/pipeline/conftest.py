@@ -66,9 +66,10 @@ class Project:
     registry: str
     packages: Path
 
-    def jobs(self, **variables: str | None) -> list[str]:
+    def jobs(self, file: str = ".gitlab-ci.yml", **variables: str | None) -> list[str]:
         """Return the names of the jobs that a pipeline with these variables has, in order."""
-        done = self._start("--list-csv", variables=variables, stderr=subprocess.PIPE)
+        words = ("--file", file, "--list-csv")
+        done = self._start(*words, variables=variables, stderr=subprocess.PIPE)
         assert done.returncode == 0, done.stderr
         return [line.partition(";")[0] for line in done.stdout.splitlines()[1:]]
 

@@ -171,11 +171,17 @@ def homes(tmp_path_factory, project_of, component, installed, wheel):
     subprocess.run([installed / "python", "-c", WEIGHTS], cwd=folder, check=True)
     init = ["--network", "homes.price:Price", "--checkpoint", "weights/price.pth"]
     subprocess.run([installed / "torchcrate", "init", *init], cwd=folder, check=True)
-    pipeline = (folder / ".gitlab-ci.yml").read_text() + SECOND.lstrip("\n")
     # Of all that an index may have under the name, it is this wheel.
-    ours = pipeline.replace("inputs:\n", f"inputs:\n      torchcrate: {wheel}\n")
-    (folder / ".gitlab-ci.yml").write_text(ours)
-    return project_of(folder, f"{component}/people/homes.git")
+    given = ("inputs:\n", f"inputs:\n      torchcrate: {wheel}\n")
+    first = (folder / ".gitlab-ci.yml").read_text().replace(*given)
+    (folder / ".gitlab-ci.yml").write_text(first + SECOND.lstrip("\n").replace(*given))
+    project = project_of(folder, f"{component}/people/homes.git")
+    # gitlab-ci-local fetches a component for each include, all at once and into one folder,
+    # where they meet each other's files. What one has fetched before, none fetches again.
+    (folder / "first.yml").write_text(first)
+    project.jobs("first.yml")
+    (folder / "first.yml").unlink()
+    return project
 
 
 def test_the_wheel_installs_exactly_one_top_level_name(installed):
