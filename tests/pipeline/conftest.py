@@ -9,8 +9,10 @@ import sysconfig
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 HERE = Path(__file__).parent
 with pytest.MonkeyPatch.context() as patch:
@@ -72,6 +74,12 @@ class Project:
         done = self._start(*words, variables=variables, stderr=subprocess.PIPE)
         assert done.returncode == 0, done.stderr
         return [line.partition(";")[0] for line in done.stdout.splitlines()[1:]]
+
+    def preview(self) -> dict[str, Any]:
+        """Return the pipeline with all that its jobs include, extend and refer to put in place."""
+        done = self._start("--preview", variables={}, stderr=subprocess.PIPE)
+        assert done.returncode == 0, done.stderr
+        return dict(yaml.safe_load(done.stdout))
 
     def run(self, *jobs: str, **variables: str | None) -> Run:
         """Run the pipeline, or only these jobs of it; a variable that is None is unset.

@@ -5,12 +5,17 @@ import json
 import shlex
 import shutil
 import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from threading import Lock
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import onnx
+import preloaded
 import pytest
 import torch
 from onnx import numpy_helper
@@ -26,6 +31,7 @@ from torchcrate.model.preprocess import Preprocess
 from torchcrate.model.samples import DRAWINGS, patterns
 from torchcrate.model.weights import load
 from torchcrate.release.crate import open_sealed, unseal
+from torchcrate.verify import drive
 from torchcrate.verify.drive import Program, programs, write_inputs
 from torchcrate.verify.judge import judge
 from torchcrate.verify.parity import allowed, compare
@@ -35,6 +41,21 @@ from torchcrate.verify.report import Parity, Report
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 BUILD = Path(__file__).parents[2] / "build" / "cpp"
+
+
+@pytest.fixture(autouse=True)
+def forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the runners that need torch find it imported; one after the other, as forks must be."""
+    turn = Lock()
+
+    def run(command: list[str], **options: Any) -> "subprocess.CompletedProcess[str]":
+        script = command[len(drive.PYTHON)]
+        if command[0] != sys.executable or script.endswith("run_onnx.py"):
+            return subprocess.run(command, **options)
+        with turn:
+            return preloaded.run(script, *command[len(drive.PYTHON) + 1 :])
+
+    monkeypatch.setattr(drive, "subprocess", SimpleNamespace(run=run))
 
 
 @pytest.fixture
