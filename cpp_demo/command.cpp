@@ -5,6 +5,7 @@
 #include <future>
 #include <iostream>
 #include <new>
+#include <utility>
 
 #include "ahead.h"
 #include "errors.h"
@@ -49,17 +50,26 @@ int answer_images(const Options& options) {
   std::future<bool> many = std::async([&pieces] { return pieces.hold(kMany); });
   ScriptModel model(options.crate / kModel, options.device);
   const Pictures pictures(model, options.json);
-  if (many.get()) model.optimize();
+  const bool optimise = many.get();
   const std::size_t threads = model.prepare(pieces.hold(2) ? Work::kMany : Work::kWarm);
   int code = 0;
-  in_order(threads, {[&](Piece& piece) { return pieces.take(piece); },
-                     [&](const Piece& piece, const auto& say) { pictures.answer(piece, say); },
-                     [&](const Said& said) {
-                       std::cout << said.out;
-                       deliver();
-                       std::cerr << said.err;
-                       if (!said.err.empty()) code = 1;
-                     }});
+  Tasks tasks{[&](Piece& piece) { return pieces.take(piece); },
+              [&](const Piece& piece, const auto& say) { pictures.answer(piece, say); },
+              [&](const Said& said) {
+                std::cout << said.out;
+                deliver();
+                std::cerr << said.err;
+                if (!said.err.empty()) code = 1;
+              }};
+  if (optimise) {  // after the first answer, so that nobody waits for it longer than for one image
+    Tasks first = tasks;
+    first.take = [&, begun = false](Piece& piece) mutable {
+      return !std::exchange(begun, true) && pieces.take(piece);
+    };
+    in_order(1, first);
+    model.optimize();
+  }
+  in_order(threads, tasks);
   return code;
 }
 

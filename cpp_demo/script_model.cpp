@@ -128,6 +128,7 @@ struct ScriptModel::Module {
   torch::jit::Module script;
   torch::Device device;
   std::optional<torch::jit::Module> optimised;
+  bool copied = false;  ///< whether there was an optimised one, and it is to be judged
   std::once_flag judged;
 
   std::vector<torch::Tensor> call(torch::jit::Module& callee,
@@ -155,9 +156,7 @@ struct ScriptModel::Module {
 
   std::vector<torch::Tensor> answer(const std::vector<torch::IValue>& arguments) {
     std::vector<torch::Tensor> answers;
-    std::call_once(judged, [&] {
-      if (optimised) answers = judge(arguments);
-    });
+    if (copied) std::call_once(judged, [&] { answers = judge(arguments); });
     return answers.empty() ? call(optimised ? *optimised : script, arguments) : answers;
   }
 };
@@ -171,7 +170,7 @@ ScriptModel::ScriptModel(const std::filesystem::path& path, const std::string& d
   translated("refused " + path.string(), [&] {
     torch::jit::ExtraFilesMap extra{{kContract, ""}};
     const torch::Device place(device);
-    module_.reset(new Module{torch::jit::load(path.string(), place, extra), place, {}, {}});
+    module_.reset(new Module{torch::jit::load(path.string(), place, extra), place, {}, {}, {}});
     module_->script.eval();
     try {
       contract_ = Contract::parse(extra[kContract]);
@@ -199,10 +198,12 @@ std::size_t ScriptModel::prepare(Work work) {
 void ScriptModel::optimize() {
   const c10::InferenceMode guard;
   try {
-    // Its layouts are for CPUs.
-    module_->optimised = module_->device.is_cpu()
-                             ? torch::jit::optimize_for_inference(module_->script)
-                             : torch::jit::freeze(module_->script);
+    // Of a model that was called before less is optimised, of its clone all.
+    torch::jit::Module clone = module_->script.clone();
+    // The layouts of inference are for CPUs.
+    module_->optimised = module_->device.is_cpu() ? torch::jit::optimize_for_inference(clone)
+                                                  : torch::jit::freeze(clone);
+    module_->copied = true;
   } catch (const std::exception&) {
     // What cannot be optimised answers as it is.
   }
