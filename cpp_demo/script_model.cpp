@@ -128,7 +128,7 @@ struct ScriptModel::Module {
   torch::jit::Module script;
   torch::Device device;
   std::optional<torch::jit::Module> optimised;
-  bool copied = false;  ///< whether there was an optimised one, and it is to be judged
+  bool copied = false;  ///< whether one was made; stays so when `optimised` is dropped
   std::once_flag judged;
 
   std::vector<torch::Tensor> call(torch::jit::Module& callee,
