@@ -21,19 +21,11 @@ PLACES = (*([Path(NAMED)] if NAMED else []), ROOT.parent / "shared/data/mnist", 
 os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
 PRELOADED = ("doctor", "export", "train", "verify")
 """The commands that need torch."""
-LONGEST = (
-    *("pipeline/test_component.py", "zoo/test_small.py", "release/test_matrix.py"),
-    *("pipeline/test_pipeline.py", "verify/test_gate.py", "runners/test_command.py"),
-    *("test_readme.py", "bench/test_budget.py", "fleet/test_export.py", "zoo/test_torchvision.py"),
-)
-"""What begins first, of all files: the other workers would wait for it in the end."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the longest files first, and leave the order within each file as it is."""
-    turn = {ROOT / "tests" / name: number for number, name in enumerate(LONGEST)}
-    assert all(path.is_file() for path in turn), "LONGEST names a file that moved"
-    items.sort(key=lambda item: turn.get(item.path, len(turn)))
+    """Put the files that say how long they take first: workers would wait for them in the end."""
+    items.sort(key=lambda item: -next((mark.args[0] for mark in item.iter_markers("seconds")), 0))
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,8 @@ from torchcrate.bench.setting import Setting
 from torchcrate.bench.subject import Subject
 from torchcrate.errors import BudgetError
 
+pytestmark = pytest.mark.seconds(40)
+
 Make = Callable[..., Path]
 Value = Callable[[Path, str], Subject]
 LATE = 0.004  # seconds; a warm answer takes less than a tenth of it

@@ -15,6 +15,8 @@ import pytest
 
 from torchcrate.table import table
 
+pytestmark = pytest.mark.seconds(60)
+
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 NETS = """

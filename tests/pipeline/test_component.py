@@ -16,6 +16,8 @@ import yaml
 
 from torchcrate.release.manifest import check_version
 
+pytestmark = pytest.mark.seconds(220)
+
 ROOT = Path(__file__).parents[2]
 VERSION = (ROOT / "VERSION").read_text().strip()
 COMPONENT = ROOT / "templates/release.yml"

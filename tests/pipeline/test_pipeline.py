@@ -16,7 +16,7 @@ import gitlab
 import pytest
 import yaml
 
-pytestmark = pytest.mark.xdist_group("pipeline")  # one server, one order
+pytestmark = pytest.mark.seconds(230)
 
 ROOT = Path(__file__).parents[2]
 PIPELINE = yaml.safe_load((ROOT / ".gitlab-ci.yml").read_text())

@@ -14,6 +14,8 @@ from torchcrate.model.samples import DRAWINGS
 from torchcrate.release.crate import open_sealed
 from torchcrate.release.publish import publish
 
+pytestmark = pytest.mark.seconds(50)
+
 HERE = Path(sys.executable).parent
 BLOCK = re.compile(r"^```sh (\w+)\n(.*?)^```$", re.M | re.S)
 

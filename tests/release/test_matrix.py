@@ -22,6 +22,8 @@ from torchcrate.release.publish import publish
 from torchcrate.release.pull import pull
 from torchcrate.release.retry import Patience
 
+pytestmark = pytest.mark.seconds(145)
+
 KILLS = ("kill-before", "kill-after")
 FAULTS = (
     *KILLS,

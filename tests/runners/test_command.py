@@ -22,6 +22,8 @@ from torchcrate import errors
 from torchcrate.model.digits import DIGITS
 from torchcrate.model.samples import DRAWINGS, patterns
 
+pytestmark = pytest.mark.seconds(90)
+
 RUNNERS = ["run_eager.py", "run_torchscript.py", "run_onnx.py", "run_mnist.py", "run_libtorch"]
 SET = Path(__file__).parents[1] / "drawings"
 SAMPLE = DRAWINGS / "7-hooked-bar-felt.png"

@@ -39,6 +39,8 @@ from torchcrate.verify.pictures import pictures, shown
 from torchcrate.verify.reference import Reference
 from torchcrate.verify.report import Parity, Report
 
+pytestmark = pytest.mark.seconds(140)
+
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 BUILD = Path(__file__).parents[2] / "build" / "cpp"
 

@@ -21,6 +21,8 @@ from torchcrate.model.eager import answers, dtypes
 from torchcrate.model.spec import ModelSpec
 from torchcrate.model.tolerance import difference, tolerances
 
+pytestmark = pytest.mark.seconds(50)
+
 with pytest.MonkeyPatch.context() as patch:
     patch.syspath_prepend(Path(__file__).parent)
     from small import Small

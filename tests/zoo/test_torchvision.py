@@ -15,6 +15,8 @@ from torchcrate.model.eager import answers
 from torchcrate.model.tolerance import difference, spread
 from torchcrate.release.manifest import Manifest
 
+pytestmark = pytest.mark.seconds(50)
+
 HERE = Path(__file__).parent
 
 with pytest.MonkeyPatch.context() as patch:
