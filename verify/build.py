@@ -4,7 +4,7 @@ import fcntl
 import hashlib
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -23,6 +23,7 @@ def build_cpp(
     build: Path,
     programs: Sequence[str] = (PROGRAM,),
     options: Sequence[str] = (),
+    before: Callable[[], object] = lambda: None,
 ) -> Path:
     """Build the crate's C++ program in `build` and return its path.
 
@@ -36,25 +37,28 @@ def build_cpp(
         programs: What the sources build, where it is another program or several; the path
             of the first is returned, the others lie beside it.
         options: More words for CMake.
+        before: Called if there is anything to build, which takes long: what it raises is raised.
 
     Raises:
         RunnerError: If CMake, a compiler or a library is missing, or the build fails.
         FolderError: If `build` cannot be written.
     """
     with _alone(build):
-        return _built(sources, build, programs, options)
-
-
-def _built(
-    sources: Mapping[str, Path], build: Path, programs: Sequence[str], options: Sequence[str]
-) -> Path:
-    program, stamp = build / programs[0], build / _STAMP
-    wanted = _digest(sources)
-    if program.is_file() and stamp.is_file() and stamp.read_text() == wanted:
+        program, stamp = build / programs[0], build / _STAMP
+        wanted = _digest(sources)
+        if not (program.is_file() and stamp.is_file() and stamp.read_text() == wanted):
+            before()
+            _build(sources, build, programs, options)
+            write_whole(stamp, wanted.encode())
         return program
+
+
+def _build(
+    sources: Mapping[str, Path], build: Path, programs: Sequence[str], options: Sequence[str]
+) -> None:
     with writing(build):
         # Of an earlier build a runner's cache may have kept the program and the stamp alone.
-        ours = (build / "source").is_dir() or stamp.is_file()
+        ours = (build / "source").is_dir() or (build / _STAMP).is_file()
         if build.exists() and any(build.iterdir()) and not ours:
             raise FolderError(f"{build} holds other files than a build: name an empty folder")
         shutil.rmtree(build, ignore_errors=True)
@@ -68,8 +72,6 @@ def _built(
     with writing(build):
         for name in programs:
             (objects / name).replace(build / name)
-    write_whole(stamp, wanted.encode())
-    return program
 
 
 @contextmanager

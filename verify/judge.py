@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -46,7 +47,8 @@ def judge(
     """Hold the answers of the crate's programs against eager's, on every input.
 
     The reference is computed here, by the spec's own network with the crate's weights, while
-    the programs answer, as many at once as there are cores.
+    the programs answer, as many at once as there are cores. Weights that do not fit are told
+    before anything is compiled.
 
     Args:
         crate: The folder of the crate.
@@ -68,10 +70,18 @@ def judge(
     for file in files:
         with reading(crate / file.name):
             judged[file.name] = sha256_of(crate / file.name)
+
+    @cache
+    def right() -> "Reference":
+        # torch takes seconds to import: not before there is somebody to wait for.
+        from torchcrate.verify.reference import Reference
+
+        return Reference.of(crate / _name(files, "state_dict"), contract, spec)
+
     libtorch = None
     if sources := {file.name: crate / file.name for file in files if file.role == "source"}:
         on_step("build C++")
-        libtorch = build_cpp(sources, build)
+        libtorch = build_cpp(sources, build, before=right)
     runners = [file.name for file in files if file.role == "runner"]
     found: list[tuple[Parity, tuple[str, ...]]] = []
     with tempfile.TemporaryDirectory(prefix="torchcrate-") as scratch:
@@ -82,10 +92,7 @@ def judge(
         started = programs(crate, runners, libtorch)
         with _answering(started, asked, folder, list(images), contract, _at_once(files)) as said:
             on_step("reference")
-            # torch takes seconds to import: not before there is somebody to wait for.
-            from torchcrate.verify.reference import Reference
-
-            reference = Reference.of(crate / _name(files, "state_dict"), contract, spec)
+            reference = right()
             want, seen = reference.answers(cases), reference.reading(images)
             for program, answers in zip(started, said, strict=True):
                 name = program.runtime

@@ -4,8 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from torchcrate.errors import FolderError, RunnerError
+from torchcrate.errors import ContractError, FolderError, RunnerError
 from torchcrate.verify.build import PROGRAM, build_cpp
+
+TRIVIAL = f"""
+cmake_minimum_required(VERSION 3.22)
+project(trivial LANGUAGES NONE)
+file(TOUCH ${{CMAKE_BINARY_DIR}}/{PROGRAM})
+"""
 
 
 @pytest.fixture
@@ -38,3 +44,18 @@ def test_a_folder_of_other_files_is_left_alone(sources: dict[str, Path], tmp_pat
         build_cpp(sources, theirs)
 
     assert (theirs / "thesis.txt").read_text() == "mine"
+
+
+def test_what_is_asked_before_building_is_asked_if_there_is_anything_to_build(
+    sources: dict[str, Path], tmp_path: Path
+) -> None:
+    def refuse() -> None:
+        raise ContractError("the weights do not fit")
+
+    with pytest.raises(ContractError, match="do not fit"):
+        build_cpp(sources, tmp_path / "cpp", before=refuse)
+
+    assert not (tmp_path / "cpp").exists()
+    sources["CMakeLists.txt"].write_text(TRIVIAL)
+    program = build_cpp(sources, tmp_path / "cpp")
+    assert build_cpp(sources, tmp_path / "cpp", before=refuse) == program

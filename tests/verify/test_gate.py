@@ -21,6 +21,7 @@ import torch
 from onnx import numpy_helper
 from torch import nn
 
+from torchcrate.errors import ContractError
 from torchcrate.export import canonical, to_torchscript
 from torchcrate.export.to_onnx import to_onnx
 from torchcrate.export.to_state_dict import to_state_dict
@@ -130,6 +131,17 @@ def test_a_swapped_state_dict_is_caught_by_all_that_were_not_swapped(crate: Path
     to_state_dict(Net(), DIGITS, crate / "model.pth", extra)
 
     assert {"torchscript", "onnx", "libtorch", "golden"} <= off(judged(crate))
+
+
+def test_weights_that_do_not_fit_are_told_before_anything_is_compiled(
+    crate: Path, tmp_path: Path
+) -> None:
+    to_state_dict(nn.Linear(3, 2), DIGITS, crate / "model.pth", {})
+
+    with pytest.raises(ContractError, match=r"model\.pth"):
+        judge(crate, unseal(crate).files, DIGITS, MNIST, tmp_path / "cpp", {})
+
+    assert not (tmp_path / "cpp").exists()
 
 
 class Branching(Preprocess):
