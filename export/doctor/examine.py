@@ -111,7 +111,7 @@ def _formats(
     except ExportError as error:
         yield Check("outputs", "fault", str(error))
         return
-    tells = variety(module, contract, want, limits["onnx"])
+    tells = variety(module, contract, cases, want, limits["onnx"])
     yield tells
     yield source(spec, *origin)
     if tells.state == "fault":  # NaN is like nothing

@@ -16,24 +16,31 @@ from torchcrate.model.calling import call
 from torchcrate.model.cases import example, one
 from torchcrate.model.contract import Contract
 from torchcrate.model.eager import tensors
+from torchcrate.model.spec import Cases
 from torchcrate.model.tolerance import spread
 
 
 def variety(
-    module: nn.Module, contract: Contract, found: Mapping[str, Mapping[str, Any]], limit: float
+    module: nn.Module,
+    contract: Contract,
+    cases: Cases,
+    found: Mapping[str, Mapping[str, Any]],
+    limit: float,
 ) -> Check:
     """Say whether the answers tell one input from another, so that a comparison can too.
 
     Args:
         module: The network.
         contract: Its inputs and outputs.
+        cases: What it was asked.
         found: Its answers by case and output.
         limit: The largest difference that is allowed to an export.
     """
     for case, each in found.items():
         bad = [name for name, value in each.items() if np.isnan(value.astype(np.float64)).any()]
         if bad:
-            return Check("variety", "fault", f"{bad[0]} is NaN at {case}", _nan(module, contract))
+            where = _nan(module, contract, cases[case])
+            return Check("variety", "fault", f"{bad[0]} is NaN at {case}", where)
     flat = {
         output.name: spread([{output.name: each[output.name]} for each in found.values()])
         for output in contract.outputs
@@ -94,9 +101,9 @@ def _constant(module: nn.Module, contract: Contract) -> str:
     return part_of(module, found, of_forward(module.get_submodule(found)) or "") if found else ""
 
 
-def _nan(module: nn.Module, contract: Contract) -> str:
-    """Return the first part that answers with NaN, "" if there is none."""
-    for event in _pair(module, contract)[0]:
+def _nan(module: nn.Module, contract: Contract, inputs: Mapping[str, Any]) -> str:
+    """Return the first part that answers one case with NaN, "" if there is none."""
+    for event in events(module, [given.name for given in contract.inputs], inputs):
         if event.kind == "gives" and any(one.isnan().any() for one in event.tensors):
             place = of_forward(module.get_submodule(event.path))
             return part_of(module, event.path, place or event.line or "")

@@ -95,6 +95,13 @@ class Logarithm(nn.Module):
         return x.log()
 
 
+class Sole(nn.Module):
+    """NaN for a batch of one, whatever it holds."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x - x.mean(0)) / (x.shape[0] - 1)
+
+
 class Named(nn.Module):
     def forward(self, x: Tensor) -> dict[str, Any]:
         return {"scores": x, "kind": ["cat"]}
@@ -123,8 +130,8 @@ def twice(module: nn.Module) -> answers.Twice:
 
 def variety(module: nn.Module) -> Any:
     contract = contract_of(module)
-    found = eager(module, contract, generated(contract))
-    return told(module, contract, found, 1e-4)
+    cases = generated(contract)
+    return told(module, contract, cases, eager(module, contract, cases), 1e-4)
 
 
 def test_a_sound_network_passes_every_check() -> None:
@@ -242,12 +249,19 @@ def test_an_answer_with_nan_is_a_fault_with_the_part_that_makes_it() -> None:
     assert found.where.startswith("body.1 (Logarithm) at ")
 
 
+def test_nan_is_looked_for_with_the_inputs_that_made_it() -> None:
+    found = variety(Behind(Sole()).eval())
+
+    assert found.state == "fault"
+    assert found.where.startswith("body.1 (Sole) at ")
+
+
 def test_an_input_that_changes_no_answer_is_named() -> None:
     contract = Contract((X, tensor("mask:float32[batch,4]")), ())
-    contract = answers.outputs(Deaf(), contract, generated(contract))[1]
-    found = eager(Deaf(), contract, generated(contract))
+    cases = generated(contract)
+    contract = answers.outputs(Deaf(), contract, cases)[1]
 
-    check = told(Deaf(), contract, found, 1e-4)
+    check = told(Deaf(), contract, cases, eager(Deaf(), contract, cases), 1e-4)
 
     assert check.state == "note"
     assert "input mask changes no answer" in check.what
