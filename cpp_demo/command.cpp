@@ -118,7 +118,7 @@ int dispatch(const Options& options) {
   }
   (void)model.prepare(Work::kExact);
   if (options.selftest) {
-    std::cout << selftest(model, options.crate / kGolden) << '\n';
+    std::cout << selftest(model, options.crate / kGolden, options.device) << '\n';
     deliver();
   } else {
     answer_tensors(model, options.tensors, options.out);

@@ -89,7 +89,7 @@ SafeTensors parse_safetensors(const Bytes& file) {
         value.get_to(result.metadata);
         continue;
       }
-      const DType& dtype = dtype_of(value.at("dtype").get<std::string>());
+      const DType dtype = dtype_of(value.at("dtype").get<std::string>());
       Tensor tensor{dtype.word, numbers(value.at("shape")), {}};
       const std::vector<std::int64_t> offsets = numbers(value.at("data_offsets"));
       if (offsets.size() != 2 || offsets[0] > offsets[1] ||

@@ -166,6 +166,10 @@ ScriptModel::ScriptModel(const std::filesystem::path& path, const std::string& d
   if (device == "cuda" && !torch::cuda::is_available()) {
     throw RunnerError("LibTorch " TORCH_VERSION " finds no CUDA device here: leave --device out");
   }
+  if (device == "cuda") {  // not what a card does of itself: ten bits of mantissa
+    at::globalContext().setAllowTF32CuDNN(false);
+    at::globalContext().setAllowTF32CuBLAS(false);
+  }
   small_ = std::filesystem::file_size(path) < kSmall;
   translated("refused " + path.string(), [&] {
     torch::jit::ExtraFilesMap extra{{kContract, ""}};
@@ -196,13 +200,12 @@ std::size_t ScriptModel::prepare(Work work) {
 }
 
 void ScriptModel::optimize() {
+  if (!module_->device.is_cpu()) return;  // the layouts of inference are for CPUs
   const c10::InferenceMode guard;
   try {
     // Of a model that was called before less is optimised, of its clone all.
     torch::jit::Module clone = module_->script.clone();
-    // The layouts of inference are for CPUs.
-    module_->optimised = module_->device.is_cpu() ? torch::jit::optimize_for_inference(clone)
-                                                  : torch::jit::freeze(clone);
+    module_->optimised = torch::jit::optimize_for_inference(clone);
     module_->copied = true;
   } catch (const std::exception&) {
     // What cannot be optimised answers as it is.

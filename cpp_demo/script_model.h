@@ -29,8 +29,8 @@ class ScriptModel {
   /// @return how many calls may well be made at once.
   std::size_t prepare(Work work);
 
-  /// Makes an optimised copy of the model. The next call is answered by both; from then on the
-  /// copy answers, if it has given the same within `kClose`, else the model as it is.
+  /// Makes an optimised copy of a model on the CPU. The next call is answered by both; from then on
+  /// the copy answers, if it has given the same within `kClose`, else the model as it is.
   void optimize();
 
   /// Answers one batch; may be called from several threads at once.

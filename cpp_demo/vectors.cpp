@@ -14,8 +14,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr char kRuntime[] = "libtorch";  // by which golden vectors know our limit
-
 using Cases = std::map<std::string, Given>;  // by what stands before the names: "" or "CASE."
 
 SafeTensors read_tensors(const fs::path& path) {
@@ -69,13 +67,13 @@ Cases cases_of(const Tensors& tensors, const std::vector<TensorSpec>& side) {
   return cases;
 }
 
-/// Returns the limit for LibTorch that golden vectors state, NaN if they state none.
-double limit_of(const SafeTensors& golden) {
+/// Returns the limit that golden vectors state for `where`, NaN if they state none.
+double limit_of(const SafeTensors& golden, const std::string& where) {
   const auto limits = golden.metadata.find("limits");
   if (limits == golden.metadata.end()) return NAN;
   const auto value = nlohmann::json::parse(limits->second, nullptr, false);
-  const bool stated = value.is_object() && value.contains(kRuntime) && value[kRuntime].is_number();
-  return stated ? value[kRuntime].get<double>() : NAN;
+  const bool stated = value.is_object() && value.contains(where) && value[where].is_number();
+  return stated ? value[where].get<double>() : NAN;
 }
 
 /// Formats like Python's `{value:.1e}`, which knows no negative NaN.
@@ -150,11 +148,12 @@ void answer_tensors(const ScriptModel& model, const fs::path& source, const fs::
   }
 }
 
-std::string selftest(const ScriptModel& model, const fs::path& golden) {
+std::string selftest(const ScriptModel& model, const fs::path& golden, const std::string& device) {
   const SafeTensors file = read_tensors(golden);
-  const double limit = limit_of(file);
+  const std::string limited = device == "cpu" ? "libtorch" : device;
+  const double limit = limit_of(file, limited);
   if (std::isnan(limit)) {
-    throw ContractError(golden.string() + " has no golden vectors for " + kRuntime);
+    throw ContractError(golden.string() + " has no limit for " + limited);
   }
   const Cases wanted = cases_of(file.tensors, model.contract().outputs);
   const Cases inputs = cases_of(file.tensors, model.contract().inputs);

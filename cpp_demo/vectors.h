@@ -24,7 +24,9 @@ void answer_tensors(const ScriptModel& model, const std::filesystem::path& sourc
                     const std::filesystem::path& target);
 
 /// Replays the golden vectors of a crate.
+/// @param device  "cpu" or "cuda", where the model is.
 /// @return one line for people.
 /// @throws ParityError if an answer is off.
-/// @throws ContractError if the file holds no golden vectors for LibTorch.
-[[nodiscard]] std::string selftest(const ScriptModel& model, const std::filesystem::path& golden);
+/// @throws ContractError if the file states no limit for that device.
+[[nodiscard]] std::string selftest(const ScriptModel& model, const std::filesystem::path& golden,
+                                   const std::string& device);

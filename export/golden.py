@@ -23,7 +23,7 @@ def golden(
     """Return golden.safetensors: for each case `CASE.NAME` of every input and output.
 
     The file's metadata holds one entry, `limits`: JSON of the largest allowed difference
-    |got - want| / (1 + |want|) for each runtime.
+    |got - want| / (1 + |want|) for each runtime, and for "cuda".
 
     Args:
         cases: The inputs.

@@ -18,6 +18,7 @@ Cases = dict[str, dict[str, Any]]
 FORMATS = ("eager", "torchscript", "onnx", "cpp")
 BUDGET = ("latency", "size", "slower")
 RUNTIMES = ("eager", "torchscript", "libtorch", "onnx")
+CUDA = "cuda"
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class ModelSpec:
         preprocess: What returns a module that goes before the network, for one input alone.
         tolerances: For each runtime the largest difference |got - want| / (1 + |want|) to
             eager's answer; one that is not named is chosen by the precision of the weights.
+            "cuda" is for whichever runtime on a CUDA device.
         exact: The runtimes that must give eager's very bits, where batch and threads are
             the reference's.
         samples: What returns the Cases to judge with; None makes them up from the contract.
@@ -80,7 +82,7 @@ class ModelSpec:
 
     def __post_init__(self) -> None:
         """Hold the description to its own rules, before anything is built from it."""
-        self._known("tolerances", self.tolerances, RUNTIMES)
+        self._known("tolerances", self.tolerances, (*RUNTIMES, CUDA))
         self._known("exact", self.exact, RUNTIMES)
         self._known("formats", self.formats, FORMATS)
         self._known("budget", self.budget, BUDGET)

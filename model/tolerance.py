@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from torchcrate.errors import ParityError
-from torchcrate.model.spec import RUNTIMES, ModelSpec
+from torchcrate.model.spec import CUDA, RUNTIMES, ModelSpec
 
 # By the narrowest floats that a network computes with: for the runtimes that share eager's
 # kernels, and for ONNX Runtime, which has its own and adds in another order.
@@ -16,7 +16,10 @@ _NARROW = {"float16": (5e-3, 1e-2), "bfloat16": (2e-2, 5e-2)}
 
 
 def tolerances(spec: ModelSpec, dtypes: Iterable[str]) -> dict[str, float]:
-    """Return for each runtime the largest difference it may show to eager.
+    """Return for each runtime the largest difference it may show to eager, and for "cuda".
+
+    On a card every runtime has other kernels than eager on the CPU: each may be as far off there
+    as the one that is allowed most here.
 
     Args:
         spec: Its own tolerances go before all.
@@ -25,10 +28,11 @@ def tolerances(spec: ModelSpec, dtypes: Iterable[str]) -> dict[str, float]:
     found = set(dtypes)
     narrow = [allowed for dtype, allowed in _NARROW.items() if dtype in found]
     kernels, onnx = max(narrow, default=_BY_PRECISION["float32"])
-    return {
+    limits = {
         runtime: spec.tolerances.get(runtime, onnx if runtime == "onnx" else kernels)
         for runtime in RUNTIMES
     }
+    return {**limits, CUDA: spec.tolerances.get(CUDA, max(limits.values()))}
 
 
 def difference(got: NDArray[Any], want: NDArray[Any]) -> NDArray[np.float64]:

@@ -92,7 +92,8 @@ def _dispatch(runtime: str, load: Load, options: argparse.Namespace) -> int:
         return _say([said] for said in answer_lines(model, sys.stdin.buffer))
     model = load(options.crate, "exact", options.device)
     if options.selftest:
-        replayed = selftest(runtime, model, options.crate / GOLDEN, options.variant)
+        limited = runtime if options.device == "cpu" else options.device
+        replayed = selftest(limited, model, options.crate / GOLDEN, options.variant)
         return _say([[(replayed, "")]])
     answer_tensors(model, options.tensors, options.out)
     return 0

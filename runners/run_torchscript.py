@@ -31,7 +31,7 @@ def load(crate: Path, work: Work = "warm", device: str = "cpu") -> Model:
             warnings.filterwarnings("ignore", r"`torch\.jit\.\w+` is deprecated")
             module = torch.jit.load(path, device, extra)
             contract = parse_contract(extra[CONTRACT])
-            if work == "many":
+            if work == "many" and device == "cpu":
                 module = _optimized(module)
     except (RuntimeError, ValueError) as error:
         reason = str(error).split("\n")[0]

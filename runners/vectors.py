@@ -42,16 +42,17 @@ def answer_tensors(model: Model, source: Path, target: Path) -> None:
         raise RunError(RUNNER, f"cannot write {target}: {reason(error)}") from error
 
 
-def selftest(runtime: str, model: Model, golden: Path, variant: str = "") -> str:
+def selftest(limited: str, model: Model, golden: Path, variant: str = "") -> str:
     """Replay the golden vectors and return the line that says how close the answers are.
 
     Labels of a variant may flip; how often, its figures say.
 
     Raises:
-        RunError: If an answer is off or a label flips beyond `runtime`'s limit in `golden`.
+        RunError: If an answer is off or a label flips beyond the limit that `golden` states
+            for `limited`, the runtime or where it is not the CPU the device.
     """
     tensors, metadata = _read_tensors(golden)
-    limit = _limit_of(variant, golden) if variant else _limit(runtime, metadata, golden)
+    limit = _limit_of(variant, golden) if variant else _limit(limited, metadata, golden)
     wanted = _cases(model.contract.outputs, tensors)
     inputs = _cases(model.contract.inputs, tensors)
     worst, where, flips = 0.0, next(iter(wanted)).rstrip("."), 0
@@ -76,11 +77,11 @@ def selftest(runtime: str, model: Model, golden: Path, variant: str = "") -> str
     )
 
 
-def _limit(runtime: str, metadata: dict[str, str], golden: Path) -> float:
+def _limit(limited: str, metadata: dict[str, str], golden: Path) -> float:
     try:
-        return float(json.loads(metadata["limits"])[runtime])
+        return float(json.loads(metadata["limits"])[limited])
     except (KeyError, ValueError, TypeError) as error:
-        raise RunError(CONTRACT, f"{golden} has no limit for {runtime}") from error
+        raise RunError(CONTRACT, f"{golden} has no limit for {limited}") from error
 
 
 def _limit_of(variant: str, golden: Path) -> float:

@@ -19,6 +19,8 @@ PLACES = (*([Path(NAMED)] if NAMED else []), ROOT.parent / "shared/data/mnist", 
 # Crates that tests share stay as they were made, whoever runs a program in one; what their
 # programs import is compiled once, by `made_once`, and copied with them.
 os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+# Tests are of the CPU wherever they run, but for those that ask a CUDA device themselves.
+os.environ["CUDA_VISIBLE_DEVICES"] = ""
 PRELOADED = ("doctor", "export", "train", "verify")
 """The commands that need torch."""
 

@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,11 +29,18 @@ class Program:
         runtime: "eager", "torchscript", "onnx" or "libtorch".
         command: What starts it, before its options.
         crate: The folder that `--crate` names.
+        device: "cpu" or "cuda", what computes.
     """
 
     runtime: str
     command: tuple[str, ...]
     crate: Path
+    device: str = "cpu"
+
+    @property
+    def name(self) -> str:
+        """The runtime, and the device where it is not the CPU: "eager", "eager on cuda"."""
+        return self.runtime if self.device == "cpu" else f"{self.runtime} on {self.device}"
 
     def answer(self, inputs: Path, folder: Path) -> dict[str, Answers]:
         """Return the answer to each case of the safetensors file `inputs`, by case.
@@ -45,12 +52,12 @@ class Program:
         Raises:
             RunnerError: If it fails; its last words are in the message.
         """
-        out = folder / f"{self.runtime}.safetensors"
+        out = folder / f"{self.runtime}-{self.device}.safetensors"
         self._run("--tensors", str(inputs), "--out", str(out))
         try:
             tensors = safetensors.numpy.load_file(out)
         except (OSError, safetensors.SafetensorError) as error:
-            raise RunnerError(f"{self.runtime} wrote no answers: {error}") from error
+            raise RunnerError(f"{self.name} wrote no answers: {error}") from error
         answers: dict[str, Answers] = {}
         for key, value in tensors.items():
             case, _, name = key.rpartition(".")
@@ -79,34 +86,44 @@ class Program:
 
     def _run(self, *options: str) -> str:
         command = [*self.command, "--crate", str(self.crate), *options]
+        if self.device != "cpu":
+            command += ["--device", self.device]
         try:
             done = subprocess.run(command, capture_output=True, text=True, check=False)
         except OSError as error:
-            raise RunnerError(f"{self.runtime} cannot be started: {error}") from error
+            raise RunnerError(f"{self.name} cannot be started: {error}") from error
         if done.returncode:
             words = (done.stderr.strip() or f"no word, exit code {done.returncode}").splitlines()
-            raise RunnerError(f"{self.runtime} failed: {words[-1].removeprefix('Error: ')}")
+            raise RunnerError(f"{self.name} failed: {words[-1].removeprefix('Error: ')}")
         return done.stdout
 
 
-def programs(crate: Path, runners: Collection[str], libtorch: Path | None) -> tuple[Program, ...]:
-    """Return the crate's programs.
+def programs(
+    crate: Path,
+    runners: Collection[str],
+    libtorch: Path | None,
+    asked_on: Callable[[str], Sequence[str]] = lambda runtime: ("cpu",),
+) -> tuple[Program, ...]:
+    """Return the crate's programs, each once for every device it is asked on.
 
     Args:
         crate: Its folder.
         runners: The names of its files that are started.
         libtorch: The C++ one, built from its sources; None if it has none.
+        asked_on: Returns the devices of a runtime.
     """
     python = {"eager": "run_eager.py", "torchscript": "run_torchscript.py", "onnx": "run_onnx.py"}
     crate = crate.resolve()
-    found = [
-        Program(name, (*PYTHON, str(crate / file)), crate)
-        for name, file in python.items()
-        if file in runners
-    ]
+    commands = {
+        name: (*PYTHON, str(crate / file)) for name, file in python.items() if file in runners
+    }
     if libtorch is not None:
-        found.append(Program("libtorch", (str(libtorch.resolve()),), crate))
-    return tuple(found)
+        commands["libtorch"] = (str(libtorch.resolve()),)
+    return tuple(
+        Program(name, command, crate, device)
+        for name, command in commands.items()
+        for device in asked_on(name)
+    )
 
 
 def write_inputs(path: Path, cases: Cases) -> None:

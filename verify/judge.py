@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -22,6 +22,7 @@ from torchcrate.model.contract import Contract
 from torchcrate.model.spec import Cases, ModelSpec
 from torchcrate.model.tolerance import spread
 from torchcrate.verify.build import build_cpp
+from torchcrate.verify.devices import devices
 from torchcrate.verify.drive import Answers, Program, programs, write_inputs
 from torchcrate.verify.parity import allowed, compare
 from torchcrate.verify.pictures import shown
@@ -43,6 +44,7 @@ def judge(
     cases: Cases,
     on_step: Callable[[str], None] = lambda step: None,
     truth: Truth = MappingProxyType({}),
+    device: str = "",
 ) -> Report:
     """Hold the answers of the crate's programs against eager's, on every input.
 
@@ -59,6 +61,8 @@ def judge(
         cases: What to ask.
         on_step: Called with a word before each step.
         truth: The right labels of some cases, which optimised variants are held to.
+        device: "cpu" to ask the programs there alone, "cuda" to ask them there too, "" to do so
+            where there is one.
 
     Raises:
         ContractError: If the weights do not fit the network, or its answers the contract.
@@ -89,20 +93,20 @@ def judge(
         asked = folder / "inputs.safetensors"
         write_inputs(asked, cases)
         images = shown(folder, contract)
-        started = programs(crate, runners, libtorch)
+        started = programs(crate, runners, libtorch, partial(devices, wanted=device))
         with _answering(started, asked, folder, list(images), contract, _at_once(files)) as said:
             on_step("reference")
             reference = right()
             want, seen = reference.answers(cases), reference.reading(images)
             for program, answers in zip(started, said, strict=True):
-                name = program.runtime
+                name, limits = program.name, reference.limits
                 on_step(name)
                 got, read = answers.result()
-                limit = allowed(name, "tensors", reference.limits, spec.exact)
+                of = partial(allowed, program.runtime, limits=limits, device=program.device)
+                limit = of("tensors", exact=spec.exact)
                 found.append(compare(name, "tensors", limit, want, got, contract))
                 if images:
-                    limit = allowed(name, "images", reference.limits)
-                    found.append(compare(name, "images", limit, seen, read, contract))
+                    found.append(compare(name, "images", of("images"), seen, read, contract))
         variants, worse = judge_variants(crate, files, judged, contract, asked, folder, want, truth)
     on_step("golden vectors")
     apart = spread(want.values())

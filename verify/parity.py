@@ -16,12 +16,18 @@ Answers = dict[str, NDArray[Any]]
 
 
 def allowed(
-    runtime: str, way: str, limits: Mapping[str, float], exact: Collection[str] = ()
+    runtime: str,
+    way: str,
+    limits: Mapping[str, float],
+    exact: Collection[str] = (),
+    device: str = "cpu",
 ) -> float:
     """Return the largest difference that `runtime` may show when asked in this way.
 
-    Where batch and threads are the reference's, the `exact` ones may show none.
+    Where batch, threads and device are the reference's, the `exact` ones may show none.
     """
+    if device != "cpu":
+        return limits[device]
     return 0.0 if runtime in exact and way == "tensors" else limits[runtime]
 
 

@@ -15,7 +15,8 @@ class Parity:
     A difference is |got - want| / (1 + |want|), element by element.
 
     Attributes:
-        runtime: "eager", "torchscript", "onnx" or "libtorch".
+        runtime: "eager", "torchscript", "onnx" or "libtorch", on the CPU; "eager on cuda" and
+            so on where there was a CUDA device.
         way: "tensors" (exact batches through --tensors) or "images" (PNG files through --image).
         inputs: How many batches or files were compared.
         images: How many images, or entries of whatever comes in batches, they held.

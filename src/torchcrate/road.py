@@ -99,6 +99,7 @@ def verify(
     data_dir: Path | None,
     say: Say,
     tolerances: Mapping[str, float] = MappingProxyType({}),
+    device: str = "",
 ) -> Manifest:
     """Judge the crate and seal it; a seal that it had is taken off first.
 
@@ -109,6 +110,7 @@ def verify(
         data_dir: Holds more to ask, where the spec knows how to read it.
         say: Called with a word before each step.
         tolerances: Of runtimes, instead of what the spec says.
+        device: What the programs are asked on; see `judge`.
 
     Raises:
         ParityError: If a runtime is off; parity.json holds every figure.
@@ -122,7 +124,7 @@ def verify(
         asked |= cases.called(spec.data)(data_dir)
     truth = cases.called(spec.truth)(data_dir) if data_dir and spec.truth else {}
     draft = crates.unseal(crate)
-    report = judge(crate, draft.files, draft.contract, spec, build, asked, say, truth)
+    report = judge(crate, draft.files, draft.contract, spec, build, asked, say, truth, device)
     say("seal")
     return crates.seal(crate, report)
 

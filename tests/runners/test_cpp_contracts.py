@@ -460,7 +460,6 @@ def test_a_model_whose_optimised_copy_answers_otherwise_answers_as_it_is(
     assert torch.equal(sums, want)
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 @pytest.mark.usefixtures("tagger")
 def test_cuda_without_a_device_is_one_line(run: Run) -> None:
     done = run("--device", "cuda", "--json")

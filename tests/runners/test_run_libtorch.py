@@ -141,7 +141,7 @@ def test_vectors_without_our_limit_are_refused(
     done = run("--selftest")
 
     assert done.returncode == 3
-    assert done.stderr == "Error: ./golden.safetensors has no golden vectors for libtorch\n"
+    assert done.stderr == "Error: ./golden.safetensors has no limit for libtorch\n"
 
 
 @pytest.mark.parametrize("lost", ["2x5x9.image", "2x5x9.sum"])

@@ -1,5 +1,6 @@
 """What was built is used again where it is of the same sources, and made anew elsewhere."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -59,3 +60,30 @@ def test_what_is_asked_before_building_is_asked_if_there_is_anything_to_build(
     sources["CMakeLists.txt"].write_text(TRIVIAL)
     program = build_cpp(sources, tmp_path / "cpp")
     assert build_cpp(sources, tmp_path / "cpp", before=refuse) == program
+
+
+def test_a_libtorch_with_cuda_needs_no_toolkit_and_a_new_warning_stops_nobody(
+    sealed: Path, tmp_path: Path
+) -> None:
+    config = tmp_path / "torch/share/cmake/Torch/TorchConfig.cmake"
+    config.parent.mkdir(parents=True)
+    config.write_text("message(FATAL_ERROR [[uses CUDA but I cannot find the CUDA libraries]])\n")
+    (tmp_path / "torch/lib").mkdir()
+    (tmp_path / "torch/lib/libtorch_cuda.so").touch()
+
+    done = subprocess.run(
+        [
+            *("cmake", "-S", sealed, "-B", tmp_path / "build", "-G", "Ninja"),
+            f"-DCMAKE_PREFIX_PATH={tmp_path / 'torch/share/cmake'}",
+            "-DCMAKE_DISABLE_FIND_PACKAGE_CUDAToolkit=ON",  # as where there is none
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    rules = (tmp_path / "build/build.ninja").read_text()
+    assert "lib/libtorch_cuda.so" in rules
+    assert "-Wconversion" in rules
+    assert "-Werror" not in rules

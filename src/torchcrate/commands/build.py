@@ -129,6 +129,11 @@ def export(
     help="Where the C++ program is built; made anew when the crate's sources changed.",
 )
 @tolerance_option
+@click.option(
+    "--device",
+    type=click.Choice(["cpu", "cuda"]),
+    help="cpu: ask there alone. cuda: there too, and fail without one.  [default: what is here]",
+)
 @as_json
 def verify(
     crate: Path,
@@ -136,6 +141,7 @@ def verify(
     target: str | None,
     build_dir: Path,
     tolerances: dict[str, float],
+    device: str | None,
     as_json: bool,
 ) -> None:
     """Hold the crate's programs against eager; seal the crate if all answer alike.
@@ -147,7 +153,7 @@ def verify(
     importable_here()
     spec = spec_named(target)[1] if target else None
     with steps("verify") as step:
-        manifest = road.verify(spec, crate, build_dir, data_dir, step, tolerances)
+        manifest = road.verify(spec, crate, build_dir, data_dir, step, tolerances, device or "")
     say(as_json, manifest, road.parity_table(manifest.parity))
 
 
