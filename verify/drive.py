@@ -114,7 +114,7 @@ def programs(
     """
     python = {"eager": "run_eager.py", "torchscript": "run_torchscript.py", "onnx": "run_onnx.py"}
     crate = crate.resolve()
-    commands = {
+    commands: dict[str, tuple[str, ...]] = {
         name: (*PYTHON, str(crate / file)) for name, file in python.items() if file in runners
     }
     if libtorch is not None:
