@@ -110,7 +110,7 @@ def test_golden_vectors_are_small_and_complete(drafted: Path) -> None:
         )
 
     assert (drafted / "golden.safetensors").stat().st_size < LIMIT_BYTES
-    assert limits == MNIST.tolerances
+    assert limits == {**MNIST.tolerances, "cuda": max(MNIST.tolerances.values())}
     assert {1, 20, 28, 57, 280, 480} <= sizes
     assert sum(name.startswith("drawing-") for name in names) >= 20
     assert finite
