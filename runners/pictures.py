@@ -21,7 +21,7 @@ from names import expand
 from runtime import USAGE, Array, Model, RunError
 from wording import json_lines, lines
 
-BATCH = 256  # images of one size are answered together, at most this many
+BATCH = 128  # images of one size are answered together, at most this many
 PIXELS = 2**18  # are decoded and then answered, and what the last image has beyond them
 _FIRST = 8  # images are answered together until one knows more, so that answers come early
 _QUICK = 2e-4  # seconds an image, within which reading is mostly Python's own work
