@@ -166,7 +166,7 @@ ScriptModel::ScriptModel(const std::filesystem::path& path, const std::string& d
   if (device == "cuda" && !torch::cuda::is_available()) {
     throw RunnerError("LibTorch " TORCH_VERSION " finds no CUDA device here: leave --device out");
   }
-  if (device == "cuda") {  // not what a card does of itself: ten bits of mantissa
+  if (device == "cuda") {  // whole float32: TF32, a card's own choice, has ten bits of mantissa
     at::globalContext().setAllowTF32CuDNN(false);
     at::globalContext().setAllowTF32CuBLAS(false);
   }

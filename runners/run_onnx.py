@@ -80,7 +80,7 @@ def _providers(device: str) -> list[Any]:
             with redirect_stdout(None):  # what is missing is told later, in one line
                 onnxruntime.preload_dlls()  # CUDA as pip installs it lies where no loader looks
         onnxruntime.set_default_logger_severity(FATAL)
-        # Not what a card does of itself: float32 with ten bits of mantissa.
+        # Whole float32: TF32, a card's own choice, has ten bits of mantissa.
         providers.insert(0, (CUDA, {"use_tf32": "0"}))
     return providers
 

@@ -19,7 +19,7 @@ def prepare(work: Work, device: str, small: bool) -> None:
     if device == "cuda" and not torch.cuda.is_available():
         line = f"torch {torch.__version__} finds no CUDA device here: leave --device out"
         raise RunError(RUNNER, line)
-    if device == "cuda":  # not what a card does of itself: convolutions with ten bits of mantissa
+    if device == "cuda":  # whole float32: TF32, a card's own choice, has ten bits of mantissa
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     if work == "many" or (small and work != "exact"):
         torch.set_num_threads(1)  # of "many" each call has a thread of its own already
