@@ -5,6 +5,8 @@ from functools import cache
 
 import onnxruntime
 
+from torchcrate.model.spec import CUDA
+
 
 def devices(runtime: str, wanted: str = "") -> tuple[str, ...]:
     """Return the devices that a program is asked on, "cpu" first.
@@ -14,8 +16,8 @@ def devices(runtime: str, wanted: str = "") -> tuple[str, ...]:
         wanted: "cpu" for that alone; "cuda" for both, whatever is here; "" for what its runtime
             finds here.
     """
-    cuda = wanted == "cuda" or (not wanted and _finds_cuda(runtime))
-    return ("cpu", "cuda") if cuda else ("cpu",)
+    cuda = wanted == CUDA or (not wanted and _finds_cuda(runtime))
+    return ("cpu", CUDA) if cuda else ("cpu",)
 
 
 def _finds_cuda(runtime: str) -> bool:
