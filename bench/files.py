@@ -76,7 +76,7 @@ def _python(subject: Subject, read: Images) -> list[Contestant]:
     found = []
     for runtime in subject.runtimes:
         loop: Command = [sys.executable, "-m", "torchcrate.bench.loop", runtime]
-        loop += [subject.folder, read.names, subject.contract.inputs[0].name]
+        loop += [subject.folder, read.names, subject.image.name]
         ours = python(subject, runtime, read.pattern)
         found += [
             process(f"run_{runtime}", ours, read.count),

@@ -8,11 +8,11 @@ import numpy as np
 from PIL import Image
 
 from torchcrate.bench.bare import Array
-from torchcrate.errors import FolderError
+from torchcrate.errors import ContractError, FolderError
 from torchcrate.export.artifact import Artifact
 from torchcrate.files import writing
 from torchcrate.model.cases import example
-from torchcrate.model.contract import Contract
+from torchcrate.model.contract import Contract, TensorSpec
 from torchcrate.model.samples import pattern
 
 RUNTIMES = ("onnx", "torchscript", "eager")  # in the order in which a crate's front door tries them
@@ -57,15 +57,26 @@ class Subject:
     @property
     def reads_images(self) -> bool:
         """Whether its programs take `--image`."""
-        needed = [spec for spec in self.contract.inputs if not spec.optional]
-        first = needed[0] if len(needed) == 1 else None
-        if first is None or (first.meaning, first.dtype) != ("image", "uint8"):
-            return False
-        return len(first.axes) == 4 and first.axes[1] in (1, 3)
+        return self.contract.image is not None
+
+    @property
+    def image(self) -> TensorSpec:
+        """The input that images are for.
+
+        Raises:
+            ContractError: If it reads none.
+        """
+        if self.contract.image is None:
+            raise ContractError(f"{self.title} reads no images")
+        return self.contract.image
 
     def image_shape(self) -> tuple[int, int, int]:
-        """Return channels, height and width of an image that it takes; free sizes are 28."""
-        return shape_of(self.contract.inputs[0].axes)
+        """Return channels, height and width of an image that it takes; free sizes are 28.
+
+        Raises:
+            ContractError: If it reads none.
+        """
+        return shape_of(self.image.axes)
 
     def program(self, runtime: str) -> Path:
         """Return the path of the program that runs it in a Python runtime."""
@@ -92,7 +103,7 @@ class Programs:
 def one_case(subject: Subject) -> dict[str, Array]:
     """Return the inputs of one call, by name in the contract's order: one image, or what fits."""
     if subject.reads_images:
-        return {subject.contract.inputs[0].name: drawn(1, subject.image_shape())}
+        return {subject.image.name: drawn(1, subject.image_shape())}
     return example(subject.contract)
 
 

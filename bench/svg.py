@@ -55,9 +55,7 @@ def curves(plot: Plot) -> str:
     body = [_upright(across, tick, _TOP, bottom, _short(tick)) for tick in across.ticks()]
     for tick in up.ticks():
         y = up.at(tick)
-        body.append(
-            f'<line class="g" x1="{left}" x2="{_WIDTH - right}" y1="{y:.1f}" y2="{y:.1f}"/>'
-        )
+        body.append(_line(left, y, _WIDTH - right, y, "#ddd", 1))
         body.append(_text(left - 8, y + 4, _short(tick), "end"))
     body.append(_text((left + _WIDTH - right) / 2, bottom + 38, plot.x, "middle"))
     body.append(_text(8, _TOP - 8, plot.y))

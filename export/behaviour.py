@@ -91,7 +91,7 @@ def changed_inputs(module: nn.Module, contract: Contract, case: Mapping[str, Any
         for name, one, old in zip(names, given, before, strict=True)
         if one is not None and old is not None
         # The version tells of a change that this very input does not show.
-        if one._version != old[1] or not torch.equal(one, old[0])
+        if one._version != old[1] or not equal(one, old[0])
     ]
 
 
@@ -100,9 +100,7 @@ def changed_buffers(module: nn.Module, contract: Contract, case: Mapping[str, An
     before = _copied(module)
     _answer(module, contract, case)
     after = dict(module.named_buffers())
-    return [
-        name for name, value in before.items() if name not in after or not _same(after[name], value)
-    ]
+    return [name for name, value in before.items() if not equal(value, after.get(name))]
 
 
 @contextmanager
@@ -128,14 +126,17 @@ def _put_back(module: nn.Module, name: str, value: Tensor) -> None:
     now = getattr(part, last)
     if not isinstance(now, Tensor) or now.is_inference() or now.shape != value.shape:
         setattr(part, last, value.clone())
-    elif not _same(now, value):
+    elif not equal(now, value):
         now.copy_(value)
 
 
-def _same(one: Tensor, other: Tensor) -> bool:
-    return (one.dtype, one.shape) == (other.dtype, other.shape) and bool(
-        torch.equal(one, other) or torch.equal(one.nan_to_num(), other.nan_to_num())
-    )
+def equal(one: Tensor, other: Tensor | None) -> bool:
+    """Return whether two tensors hold the same; NaN is like NaN."""
+    if other is None or one.shape != other.shape or one.dtype != other.dtype:
+        return False
+    if torch.equal(one, other):
+        return True
+    return bool(((one == other) | ((one != one) & (other != other))).all())
 
 
 def _answer(module: nn.Module, contract: Contract, case: Mapping[str, Any]) -> list[Tensor]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from torchcrate.model.contract import Contract, TensorSpec
+from torchcrate.model.contract import IMAGE, Contract, TensorSpec
 from torchcrate.model.spec import Cases, ModelSpec
 from torchcrate.model.targets import resolve
 
@@ -143,7 +143,7 @@ def _tensor(
     if dtype.kind in "iu":
         least = int(low if low is not None else (0 if high is None or high >= 0 else high - 1))
         most = int(high if high is not None else (255 if dtype == np.uint8 else least + 1))
-        if given.meaning == "image":
+        if given.meaning == IMAGE:
             smooth = _smooth(shape, chance)
             return np.asarray(least + (most - least) * (0.5 + smooth / 6).clip(0, 1)).astype(dtype)
         return np.asarray(chance.integers(least, most + 1, shape)).astype(dtype)

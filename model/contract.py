@@ -23,7 +23,7 @@ DTYPES = (
 RESERVED = ("path", "label", "error")
 """Keys that programs add to the outputs of an answer in JSON; no output may have such a name."""
 
-IMAGE = "image"  # the meaning of an input that programs fill from image files
+IMAGE = "image"  # the meaning of an input that programs may fill from image files
 
 _NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _TENSOR = re.compile(
@@ -81,8 +81,8 @@ class TensorSpec:
         axes: One entry an axis: a number is fixed, a word is free; none for a scalar.
         minimum: The smallest value it may hold, None if unbounded.
         maximum: The largest value it may hold, None if unbounded.
-        meaning: What the values are, for people; an input that is an "image" makes
-            `--image` work, and outputs that are "log-probabilities", "probabilities"
+        meaning: What the values are, for people; an "image" makes `--image`
+            work (see `Contract.image`), and outputs that are "log-probabilities", "probabilities"
             or "logits" of labels are shown with a percentage.
         optional: Whether a caller may leave it out.
     """
@@ -200,6 +200,20 @@ class Contract:
         return tuple(
             dict.fromkeys(a for given in self.inputs for a in given.axes if isinstance(a, str))
         )
+
+    @property
+    def image(self) -> TensorSpec | None:
+        """The input that programs fill from image files, (N, 1 or 3, H, W) uint8; None if none is.
+
+        It means IMAGE, is the only one that a caller must give, and N may be 1.
+        """
+        needed = [given for given in self.inputs if not given.optional]
+        one = needed[0] if len(needed) == 1 else None
+        if one is None or (one.meaning, one.dtype) != (IMAGE, "uint8") or len(one.axes) != 4:
+            return None
+        batch, channels = one.axes[:2]
+        alone = batch == 1 or (isinstance(batch, str) and self.sizes_of(batch).hold(1))
+        return one if alone and channels in (1, 3) else None
 
     def sizes_of(self, axis: str) -> Sizes:
         """Return how long a free axis may be."""

@@ -20,6 +20,16 @@ BUDGET = ("latency", "size", "slower")
 RUNTIMES = ("eager", "torchscript", "libtorch", "onnx")
 CUDA = "cuda"
 
+# The least and the greatest finite value of each of DTYPES.
+_RANGES: dict[str, tuple[float, float]] = {
+    "bool": (0, 1),
+    "uint8": (0, 255),
+    **{f"int{bits}": (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) for bits in (8, 16, 32, 64)},
+    "float16": (-65504.0, 65504.0),
+    "float32": (-(2.0 - 2.0**-23) * 2.0**127, (2.0 - 2.0**-23) * 2.0**127),
+    "float64": (-sys.float_info.max, sys.float_info.max),
+}
+
 
 @dataclass(frozen=True)
 class ModelSpec:
@@ -136,13 +146,7 @@ class ModelSpec:
     def _ranged(self, given: TensorSpec) -> None:
         """Refuse a range of values that no tensor can have, or that JSON cannot state."""
         ends = [end for end in (given.minimum, given.maximum) if end is not None]
-        digits = given.dtype.lstrip("uint")
-        if digits.isdecimal():
-            signed = given.dtype.startswith("int")
-            low = -(2 ** (int(digits) - 1)) if signed else 0
-            high = 2 ** (int(digits) - signed) - 1
-        else:
-            low, high = -sys.float_info.max, sys.float_info.max
+        low, high = _RANGES[given.dtype]
         if ends != sorted(ends) or not all(low <= end <= high for end in ends):
             raise UsageError(
                 f"{given.name} of {self.name} cannot hold {given.words()!r}: "

@@ -6,7 +6,7 @@ From 1.0.0 on a contract changes with the major number only: whoever took 1.2.0 
 without reading a line.
 """
 
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 
 import semver
@@ -17,6 +17,8 @@ from torchcrate.release.history import is_pre, sound
 from torchcrate.release.manifest import Manifest
 from torchcrate.release.registry import NotFoundError, Notice, Registry, UnlistableError
 from torchcrate.release.yank import one_line
+
+Kept = tuple[TensorSpec, TensorSpec]  # a tensor of the old contract, and what it is in the new one
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ def _tensors(
     """Compare the inputs or the outputs of two contracts."""
     known = {tensor.name for tensor in old}
     come = {tensor.name: tensor for tensor in new if tensor.name not in known}
-    kept: list[str] = []
+    kept: list[Kept] = []
     for place, one in enumerate(old):
         heir = next((tensor for tensor in new if tensor.name == one.name), None)
         if heir is None and place < len(new) and _is_renamed(one, new[place], come):
@@ -104,13 +106,14 @@ def _tensors(
         if heir is None:
             yield Change(f"{kind} {one.name} is gone", True)
         else:
-            kept.append(heir.name)
-            yield from _tensor(kind, one, heir)
+            kept.append((one, heir))
+    for one, heir in kept:
+        yield from _tensor(kind, one, heir, kept)
     for name in come:
         # Callers do not give an input that they do not know; another output they may ignore.
         yield Change(f"{kind} {name} is new", kind == "input" and not come[name].optional)
     names = [tensor.name for tensor in new]
-    if names[: len(kept)] != kept:
+    if names[: len(kept)] != [heir.name for _, heir in kept]:
         yield Change(f"the {kind}s come in another order: {', '.join(names)}", True)
 
 
@@ -119,14 +122,14 @@ def _is_renamed(one: TensorSpec, other: TensorSpec, come: Container[str]) -> boo
     return other.name in come and (one.dtype, one.axes) == (other.dtype, other.axes)
 
 
-def _tensor(kind: str, old: TensorSpec, new: TensorSpec) -> Iterator[Change]:
-    """Compare two tensors that play the same part."""
+def _tensor(kind: str, old: TensorSpec, new: TensorSpec, kept: Sequence[Kept]) -> Iterator[Change]:
+    """Compare two tensors that play the same part, one of those that are `kept`."""
     who = f"{kind} {new.name}"
     if old.dtype != new.dtype:
         yield Change(f"{who} has dtype {new.dtype}, was {old.dtype}", True)
     if old.axes != new.axes:
         words = f"{who} has axes ({_axes(new)}), was ({_axes(old)})"
-        yield Change(words, _axes_break(kind, old, new))
+        yield Change(words, _axes_break(kind, (old, new), kept))
     if (old.minimum, old.maximum) != (new.minimum, new.maximum):
         words = f"{who} holds {_range(new)}, was {_range(old)}"
         # What callers give must still be taken, and what they get be what they awaited.
@@ -139,15 +142,24 @@ def _tensor(kind: str, old: TensorSpec, new: TensorSpec) -> Iterator[Change]:
         yield Change(f"{who} means {new.meaning!r}, was {old.meaning!r}", True)
 
 
-def _axes_break(kind: str, old: TensorSpec, new: TensorSpec) -> bool:
-    """Return whether a shape that the old axes allow may now be refused, or come unawaited."""
-    if len(old.axes) != len(new.axes):
+def _axes_break(kind: str, pair: Kept, kept: Sequence[Kept]) -> bool:
+    """Return whether shapes that the old axes allow may now be refused, or come unawaited."""
+    if len(pair[0].axes) != len(pair[1].axes):
         return True
-    given, taken = (old, new) if kind == "input" else (new, old)
-    return any(
-        isinstance(theirs, int) and ours != theirs
-        for ours, theirs in zip(given.axes, taken.axes, strict=True)
+    axes = _given_taken(kind, pair)
+    others = [axis for each in kept for axis in _given_taken(kind, each)]
+    return any(isinstance(taken, int) and given != taken for given, taken in axes) or any(
+        isinstance(taken, str) and (taken == alike and given != other)  # two sizes become one
+        for given, taken in axes
+        for other, alike in others
     )
+
+
+def _given_taken(kind: str, pair: Kept) -> list[tuple[int | str, int | str]]:
+    """Return of each axis what one side gives and what the other awaits."""
+    old, new = pair
+    given, taken = (old, new) if kind == "input" else (new, old)
+    return list(zip(given.axes, taken.axes, strict=False))
 
 
 def _axes(tensor: TensorSpec) -> str:

@@ -7,7 +7,7 @@ from string import Template
 from typing import Any
 
 from torchcrate.errors import ContractError
-from torchcrate.model.contract import IMAGE, Contract, TensorSpec
+from torchcrate.model.contract import Contract, TensorSpec
 from torchcrate.model.spec import ModelSpec
 from torchcrate.release.manifest import Manifest
 
@@ -18,7 +18,7 @@ _PART = re.compile(r"^\[(\w+)\]\n(.*?)^\[/\1\]\n", re.M | re.S)  # what not ever
 def render(draft: Manifest, spec: ModelSpec) -> bytes:
     """Return the instructions for a crate with this name, version, contract and content."""
     template = resources.files("torchcrate.release").joinpath("instruction.md").read_text("utf-8")
-    image = any(given.meaning == IMAGE for given in draft.contract.inputs)
+    image = draft.contract.image is not None
     parts = {*draft.formats, *(["image"] if image else [])}
     template = _PART.sub(lambda part: part[2] if part[1] in parts else "", template)
     labels = draft.contract.labels

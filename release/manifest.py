@@ -141,7 +141,7 @@ class _Versioned:
 
 
 def content_digest(files: Iterable[Artifact]) -> str:
-    """Return the sha256 over the `sha256  name` lines of the content files, sorted by name."""
+    r"""Return the sha256 over `NAME\0SHA256\n` of each content file, sorted."""
     lines = sorted(f"{f.name}\0{f.sha256}\n" for f in files if f.kind == "content")
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 

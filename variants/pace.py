@@ -92,7 +92,7 @@ def _inputs(subject: Subject, batch: int | None) -> dict[str, Array]:
     """Return the inputs of one call with so many entries."""
     contract = subject.contract
     if batch is not None and subject.reads_images:
-        return {contract.inputs[0].name: drawn(batch, subject.image_shape())}
+        return {subject.image.name: drawn(batch, subject.image_shape())}
     sizes = cases.sizes_in(contract, cases.example(contract))
     axis = batch_axis(contract)
     if batch is not None and axis is not None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from torchcrate.model.contract import IMAGE, Contract
+from torchcrate.model.contract import Contract
 from torchcrate.model.samples import DRAWINGS, Pixels, drawings
 from torchcrate.verify.png import GREY, GREY_ALPHA, PALETTE, RGB, RGB_ALPHA, Png, Samples
 
@@ -35,10 +35,9 @@ def shown(folder: Path, contract: Contract) -> dict[Path, Pixels]:
     They are the committed drawings, and `pictures`, which are written into `folder`, of the size
     that the contract's image has where it is fixed. None if it takes no images.
     """
-    image = next((given for given in contract.inputs if given.meaning == IMAGE), None)
-    if image is None:
+    if contract.image is None:
         return {}
-    _, channels, height, width = image.axes
+    _, channels, height, width = contract.image.axes
     files: dict[Path, Pixels] = {}
     if channels == 1 and isinstance(height, str) and isinstance(width, str):
         files = {DRAWINGS / name: grey for name, grey in drawings().items()}

@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import nn
 
 from torchcrate.model import eager, weights
-from torchcrate.model.contract import IMAGE, Contract
+from torchcrate.model.contract import Contract
 from torchcrate.model.eager import Answers, dtypes
 from torchcrate.model.samples import Pixels
 from torchcrate.model.spec import Cases, ModelSpec
@@ -48,5 +48,6 @@ class Reference:
         Args:
             images: (1, C, H, W) uint8 of each file; see `pictures.shown`.
         """
-        name = next((given.name for given in self.contract.inputs if given.meaning == IMAGE), "")
-        return self.answers({path.name: {name: seen} for path, seen in images.items()})
+        image = self.contract.image
+        cases = {path.name: {image.name: seen} for path, seen in images.items()} if image else {}
+        return self.answers(cases)

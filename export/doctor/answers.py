@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from torchcrate.errors import ContractError, ExportError
+from torchcrate.export.behaviour import equal
 from torchcrate.export.describe import completed
 from torchcrate.export.doctor.check import Check, listed
 from torchcrate.export.doctor.locate import LIMIT, events
@@ -218,13 +219,6 @@ def _put_back(module: nn.Module, before: Mapping[str, Tensor]) -> None:
                 setattr(part, name, was)
             elif not equal(now, was):
                 now.copy_(was)
-
-
-def equal(one: Tensor, other: Tensor | None) -> bool:
-    """Return whether two tensors hold the same; NaN is like NaN."""
-    if other is None or one.shape != other.shape or one.dtype != other.dtype:
-        return False
-    return bool(((one == other) | ((one != one) & (other != other))).all())
 
 
 def same(asked: Twice) -> bool:

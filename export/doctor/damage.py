@@ -90,8 +90,12 @@ def _of_name(key: str, want: _Array, named: Mapping[str, _Array]) -> _Array | No
 def _nearest(want: _Array, strange: Iterable[_Array]) -> _Array | None:
     """Return the tensor of the same shape that may be a damaged `want`, None if none is near."""
     alike = [one for one in strange if one.shape == want.shape and one.dtype == want.dtype]
-    near = min(alike, key=lambda one: float(np.abs(one - want).mean()), default=None)
+    values = want.astype(np.float64)  # small integers would wrap, and bools have no difference
+
+    def off(one: _Array) -> float:
+        return float(np.abs(one - values).mean())
+
+    near = min(alike, key=off, default=None)
     if near is None or not want.size:
         return None
-    off = float(np.abs(near - want).mean())
-    return near if not off > float(np.abs(want).mean()) else None
+    return near if not off(near) > float(np.abs(values).mean()) else None

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Iterator
 
-import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from torchcrate.export.behaviour import equal
 from torchcrate.export.doctor.check import Check, listed
 from torchcrate.export.doctor.place import of_class, of_forward, part_of
 
@@ -66,7 +66,7 @@ def lost(network: nn.Module, again: Callable[[], nn.Module]) -> Check:
     if not loose:
         return Check("state", "ok", "a state_dict holds all of its tensors")
     other = dict(_loose(again()))
-    random = [path for path, one in loose.items() if not _same(one, other.get(path))]
+    random = [path for path, one in loose.items() if not equal(one, other.get(path))]
     owner = _owner(network, next(iter(random or loose)))
     where = part_of(network, owner, of_class(network.get_submodule(owner)) or "")
     if random:
@@ -112,10 +112,6 @@ def _tensors(path: str, value: object) -> Iterator[tuple[str, Tensor]]:
     elif isinstance(value, dict):
         for key, part in value.items():
             yield from _tensors(f"{path}[{key!r}]", part)
-
-
-def _same(one: Tensor, other: Tensor | None) -> bool:
-    return other is not None and one.shape == other.shape and torch.equal(one, other)
 
 
 def _owner(network: nn.Module, path: str) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from torchcrate.export.doctor.answers import equal
+from torchcrate.export.behaviour import equal
 from torchcrate.export.doctor.check import Check, listed
 from torchcrate.export.doctor.locate import events
 from torchcrate.export.doctor.place import of_forward, part_of

@@ -66,12 +66,10 @@ class Materials:
     """What a crate is made from, beside the sources.
 
     Attributes:
-        network: Name of the network, which decides what is in the crate.
-        checkpoint: sha256 of the weights that were exported.
+        checkpoint: sha256 of the weights that were exported; empty if they came from no file.
         data: sha256 of each file that they were trained and judged on, by name; empty if unknown.
     """
 
-    network: str
     checkpoint: str
     data: Mapping[str, str] = field(default_factory=dict)
 
@@ -95,11 +93,7 @@ def statement(draft: Manifest, origin: Origin, materials: Materials) -> bytes:
         "predicate": {
             "buildDefinition": {
                 "buildType": BUILD_TYPE,
-                "externalParameters": {
-                    "name": draft.name,
-                    "version": draft.version,
-                    "network": materials.network,
-                },
+                "externalParameters": {"name": draft.name, "version": draft.version},
                 "internalParameters": {"pipeline": origin.pipeline} if origin.pipeline else {},
                 "resolvedDependencies": [*_sources(origin), *_weights(materials)],
             },
@@ -124,7 +118,8 @@ def _sources(origin: Origin) -> list[dict[str, Any]]:
 
 
 def _weights(materials: Materials) -> list[dict[str, Any]]:
-    files = {"checkpoint": materials.checkpoint, **dict(sorted(materials.data.items()))}
+    checkpoint = {"checkpoint": materials.checkpoint} if materials.checkpoint else {}
+    files = checkpoint | dict(sorted(materials.data.items()))
     return [{"name": name, "digest": {"sha256": sha256}} for name, sha256 in files.items()]
 
 

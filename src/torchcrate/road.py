@@ -88,7 +88,7 @@ def export(
             content="",
             files=(*files, *shipped),
         )
-        materials = Materials(spec.name, sha256, record.data if record else {})
+        materials = Materials(sha256, record.data if record else {})
         return crates.write_draft(folder, draft, spec, origin, materials), exported.findings
 
 

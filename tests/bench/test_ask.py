@@ -18,7 +18,7 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # as each of the threads that share many 
 
 def raced(subject: Subject, batch: int, scratch: Path) -> tuple[Lane, ...]:
     """Race TorchScript as it was saved against what the runner loads for many, in turns."""
-    given = {subject.contract.inputs[0].name: drawn(batch, subject.image_shape())}
+    given = {subject.image.name: drawn(batch, subject.image_shape())}
     with ExitStack() as stack:
         contestants = []
         for word in ("bare", "many"):

@@ -44,6 +44,9 @@ def spec(**changes: Any) -> ModelSpec:
         ({"inputs": ("x:uint8[n] in -1..255",)}, "x of net cannot hold 'x:uint8[n] in -1..255'"),
         ({"inputs": ("x:int8[n] in 0..128",)}, "within what int8 can be"),
         ({"inputs": ("x:float32[n] in 1..0",)}, "x of net cannot hold"),
+        ({"inputs": ("x:float32[n] in 0..1e300",)}, "within what float32 can be"),
+        ({"inputs": ("x:float16[n] in 0..65505",)}, "within what float16 can be"),
+        ({"inputs": ("x:bool[n] in 0..5",)}, "within what bool can be"),
         ({"outputs": (TensorSpec("y", "float32", (), 0, float("inf")),)}, "leave an open end away"),
         ({"outputs": (TensorSpec("y", "float32", (), float("nan")),)}, "y of net cannot hold"),
     ],
@@ -60,6 +63,7 @@ def test_each_rule_is_held_in_one_line(changes: dict[str, Any], words: str) -> N
     "changes",
     [
         {"inputs": ("x:int8[n] in -128..127", "y:uint8[n] in 0..255", "z:bool[] in 0..1")},
+        {"inputs": ("x:float16[n] in 0..65504", "y:float32[n] in 0..3.4028234663852886e38")},
         {"inputs": ("x:int64[n] in 0..999",), "sizes": {"n": "0..1"}},
         {"inputs": (TensorSpec("x", "float16", ("n",)),), "sizes": {"n": Sizes(0)}},
         {"formats": ("eager", "torchscript", "onnx", "cpp"), "exact": ("libtorch",)},

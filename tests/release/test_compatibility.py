@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from torchcrate.errors import ContractError
-from torchcrate.model.contract import Sizes, TensorSpec
+from torchcrate.model.contract import Sizes, TensorSpec, tensor
 from torchcrate.model.digits import DIGITS
 from torchcrate.release.compatibility import changes
 from torchcrate.release.manifest import MANIFEST
@@ -88,6 +88,29 @@ def test_a_change_that_fails_no_caller_is_a_change(words, new):
     (change,) = changes(DIGITS, new)
 
     assert change.words() == f"change: {words}"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "breaks"),
+    [
+        (("x:float32[a,b]",), ("x:float32[a,a]",), True),
+        (("x:float32[a,a]",), ("x:float32[a,b]",), False),
+        (("x:float32[2,2]",), ("x:float32[a,a]",), False),
+        (("x:float32[2,b]",), ("x:float32[a,a]",), True),
+        (("x:float32[n]", "y:float32[k]"), ("x:float32[n]", "y:float32[n]"), True),
+        (("x:float32[n]", "y:float32[n]"), ("x:float32[m]", "y:float32[m]"), False),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_sizes_that_must_be_alike_now_break_who_gives_them(old, new, breaks):
+    def contract(texts, side):
+        return replace(DIGITS, sizes={}, **{side: tuple(map(tensor, texts))})
+
+    def broken(one, other, side):
+        return any(each.breaks for each in changes(contract(one, side), contract(other, side)))
+
+    assert broken(old, new, "inputs") == breaks
+    assert broken(new, old, "outputs") == breaks  # who awaits them
 
 
 def test_labels_where_there_were_none_break_nobody():

@@ -66,6 +66,29 @@ def test_the_layer_whose_weight_is_off_in_torchscript_is_named(tmp_path: Path) -
     assert found.what.startswith("2.weight is off by ")
 
 
+class Masked(nn.Module):
+    """Has a buffer of truth values, and one of small numbers that wrap."""
+
+    def __init__(self, kept: list[bool], shift: list[int]) -> None:
+        super().__init__()
+        self.register_buffer("kept", torch.tensor(kept))
+        self.register_buffer("shift", torch.tensor(shift, dtype=torch.uint8))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (x * self.kept + self.shift)[:, :3]
+
+
+def test_weights_that_are_no_floats_are_compared_too(tmp_path: Path) -> None:
+    sound = Masked([True, False, True, True], [1, 200, 3, 4]).eval()
+    to_state_dict(sound, CONTRACT, tmp_path / "model.pth", None)
+    other = Masked([True, True, True, True], [2, 200, 3, 4]).eval()
+    write(tmp_path, "trace", other)
+
+    (found,) = damaged(tmp_path)
+
+    assert (found.state, found.what.split()[0]) == ("fault", "kept")
+
+
 def test_the_layer_whose_weight_is_off_in_onnx_is_named(graph: Path, tmp_path: Path) -> None:
     to_state_dict(network(), CONTRACT, tmp_path / "model.pth", None)
     model = onnx.load(graph)

@@ -43,6 +43,18 @@ def test_sizes_that_a_network_takes_are_no_fault() -> None:
     assert "batch 1, 2, 3, 5, 7" in found.what
 
 
+class Wordy(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        raise TypeError("answer must be a string")
+
+
+def test_an_error_of_the_network_is_told_whatever_its_words_are() -> None:
+    found = sizes(Wordy(), Contract((tensor("x:float32[batch,4]"),), ()))
+
+    assert found.state == "fault"
+    assert "answer must be a string" in found.what
+
+
 def test_a_fixed_picture_is_found_though_none_asked_has_its_size() -> None:
     found = sizes(Square(), Contract((tensor("x:float32[batch,1,height,width]"),), ()))
 

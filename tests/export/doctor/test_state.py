@@ -42,6 +42,12 @@ class Constant(nn.Module):
         self.mean = torch.full((4,), 0.5)
 
 
+class Unset(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.mean = torch.full((4,), float("nan"))
+
+
 class Stubborn(nn.Dropout):
     def train(self, mode: bool = True) -> "Stubborn":
         super().train(True)
@@ -101,8 +107,9 @@ def test_what_a_state_dict_loses_is_a_fault(build: Callable[[], nn.Module], name
     assert "test_state.py" in found.where
 
 
-def test_a_constant_that_is_no_buffer_is_but_noted() -> None:
-    found = state.lost(Constant(), Constant)
+@pytest.mark.parametrize("build", [Constant, Unset])
+def test_a_constant_that_is_no_buffer_is_but_noted(build: Callable[[], nn.Module]) -> None:
+    found = state.lost(build(), build)
 
     assert found.state == "note"
     assert found.what.startswith("mean: ")

@@ -39,7 +39,7 @@ def draft(drafted: Path) -> Manifest:
 
 
 def told(draft: Manifest, origin: Origin, **materials: object) -> dict:
-    value = Materials("mnist-net", "c" * 64, **materials)  # type: ignore[arg-type]
+    value = Materials("c" * 64, **materials)  # type: ignore[arg-type]
     return json.loads(statement(draft, origin, value))
 
 
