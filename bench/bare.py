@@ -114,12 +114,12 @@ def _outermost(act: Call) -> tuple[Any, int, list[str]]:
     return calls[0]
 
 
-def kernel(side: int = 128) -> Call:
-    """Return a reference kernel: a product of two `side` x `side` float32 matrices in numpy.
+def kernel() -> Call:
+    """Return a reference kernel: a product of two 128 x 128 float32 matrices in numpy.
 
     It does the same work on every machine, on one thread where OPENBLAS_NUM_THREADS is 1.
     """
     chance = np.random.default_rng(1)
-    one, other = chance.random((2, side, side), np.float32)
+    one, other = chance.random((2, 128, 128), np.float32)
     out = np.empty_like(one)
     return lambda: np.matmul(one, other, out=out)

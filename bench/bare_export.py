@@ -1,6 +1,6 @@
 """The bare calls of `torch.jit` and `torch.onnx.export` for the default network, nothing else.
 
-python -m torchcrate.bench.bare_export OUT
+python -m torchcrate.bench.bare_export OUT WEIGHTS.pth
 """
 
 import sys

@@ -51,7 +51,6 @@ def process(
     name: str,
     command: Sequence[str | Path],
     answers: int | None = None,
-    env: Mapping[str, str] | None = None,
     most: int | None = None,
 ) -> Contestant:
     """Return a contestant that starts `command` each time, in `most` rounds if not in all.
@@ -61,7 +60,7 @@ def process(
     """
 
     def measure() -> Sample:
-        ran = run(command, env)
+        ran = run(command)
         if answers is not None and ran.lines != answers:
             raise RunnerError(f"it printed {ran.lines} lines, not {answers}")
         return Sample((ran.seconds,), ran.cpu, ran.peak, ran.first)

@@ -68,6 +68,9 @@ def race(
 
     Returns:
         A lane for each contestant, in the order given.
+
+    Raises:
+        ValueError: If two contestants have one name.
     """
     named = {each.name: each for each in contestants}
     if len(named) != len(contestants):

@@ -5,9 +5,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import msgspec
-
-from torchcrate.values import decode
+from torchcrate.values import decode, encode
 
 
 @dataclass(frozen=True)
@@ -161,7 +159,7 @@ class Results:
 
     def dump(self) -> bytes:
         """Return the results as JSON, a line a value for people, ending in a newline."""
-        return msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n"
+        return encode(self, indent=1)
 
     @classmethod
     def parse(cls, data: bytes) -> "Results":

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torchcrate.errors import ExportError
 from torchcrate.model.calling import call
 from torchcrate.model.contract import Contract
-from torchcrate.model.eager import Answers, tensors
+from torchcrate.model.eager import tensors
+from torchcrate.model.spec import Answers
 from torchcrate.model.tolerance import difference
 
 _REPEATS = 3  # calls with one input; what is drawn seldom may not show at the second

@@ -1,7 +1,7 @@
 """A network as a graph of torch.export, that holds for every size which its contract allows.
 
-torch.export reckons with sizes that it does not know, and writes down each decision by them with
-the line that made it. A decision that falls otherwise for another size would be kept for ever.
+torch.export traces with symbolic sizes and records a guard for each comparison of them, with the
+line that made it. What was decided for the example's size would be kept for every other.
 """
 
 import contextlib
@@ -41,8 +41,7 @@ def captured(
 ) -> torch.export.ExportedProgram:
     """Return `module` as a graph that holds for all sizes of the contract but 0 and 1.
 
-    torch.export reckons with sizes that it does not know and writes down every decision by them.
-    That none is 0 or 1 it takes for granted: those have to be asked for.
+    That no size is 0 or 1 torch.export takes for granted: those have to be asked for.
 
     Raises:
         ExportError: If it decides by values, or by sizes; what else torch.export raises comes
@@ -112,7 +111,7 @@ def require_undecided(
     """Refuse a graph that holds for some sizes of the contract only.
 
     What torch's own operators decide by sizes is of how they say the shapes of their answers; the
-    operators of a runtime reckon those anew. Python code decides which operators there are.
+    operators of a runtime compute those anew. Python code decides which operators there are.
 
     Args:
         exported: The graph.
@@ -167,7 +166,7 @@ def _fixes(decision: Any, baked: Mapping[str, str]) -> bool:
 
 
 def _sizes(exported: torch.export.ExportedProgram, contract: Contract) -> list[tuple[str, Any]]:
-    """Return each free axis of each input with the size that torch.export reckons with."""
+    """Return each free axis of each input with its symbolic size."""
     values = {node.name: node.meta.get("val") for node in exported.graph.nodes}
     return [
         (axis, size)

@@ -24,8 +24,7 @@ from torchcrate.export.rounding import rounding
 from torchcrate.export.to_onnx import to_onnx
 from torchcrate.export.words import frozen_words, reason_of
 from torchcrate.model.contract import Contract
-from torchcrate.model.eager import Answers
-from torchcrate.model.spec import Cases
+from torchcrate.model.spec import Answers, Cases
 from torchcrate.model.tolerance import difference, spread
 
 # Seconds of work; to find the layer that is off takes about as much as making the format did.
@@ -178,7 +177,7 @@ def _held(
             if not most <= worst:
                 worst, at = most, f"{name} at {case}"
             if not most <= limit:
-                off_by = _off_by(one, asked.want[case][name], most)
+                off_by = _off_by(asked.want[case][name], most)
                 why = because + _why_off(way, asked, inputs, limit, started, (name, most))
                 return Trial(
                     way,
@@ -241,7 +240,7 @@ def _weakness(asked: Asked, limit: float) -> str:
     )
 
 
-def _off_by(got: NDArray[Any], want: NDArray[Any], most: float) -> str:
+def _off_by(want: NDArray[Any], most: float) -> str:
     if not np.isnan(most):
         return f"is off by {most:.1e}"
     if np.isnan(want).any():

@@ -3,9 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
-from torchcrate.values import decode
+from torchcrate.values import decode, encode
 
 NAME = "export.json"
 
@@ -65,7 +63,7 @@ class Findings:
 
     Attributes:
         spec: The name, `package.module:name`, of what was exported; `verify` finds it by this.
-        arguments: Keyword arguments of what builds the network, where `spec` is no ModelSpec.
+        arguments: Keyword arguments of what builds the network; None if none are known.
         formats: One entry a format.
     """
 
@@ -75,7 +73,7 @@ class Findings:
 
     def dump(self) -> bytes:
         """Return the findings as JSON, indented for people, ending in a newline."""
-        return msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"
+        return encode(self)
 
     @classmethod
     def parse(cls, data: bytes) -> "Findings":

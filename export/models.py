@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import onnx as onnx_package
 import onnx_ir
@@ -13,7 +12,7 @@ import torch
 
 from torchcrate.errors import ExportError
 from torchcrate.export import choose
-from torchcrate.export.artifact import Artifact
+from torchcrate.export.artifact import Artifact, Role
 from torchcrate.export.behaviour import require_function, require_numbers, undisturbed
 from torchcrate.export.describe import completed
 from torchcrate.export.findings import Findings, Format
@@ -85,30 +84,30 @@ def export_models(
     formats: list[Format] = []
     artifacts: list[Artifact] = []
 
-    def made(*files: tuple[str, Any, tuple[str, ...]]) -> None:
-        artifacts.extend(Artifact.of(out / name, role, by) for name, role, by in files)
+    def made(name: str, role: Role, *formats: str) -> None:
+        artifacts.append(Artifact.of(out / name, role, formats))
 
     on_step("model.pth")
     found, eager = _sources(spec, target, taken)
     formats.append(eager)
     origin = found.origin(spec) if found else None
     to_state_dict(loaded.network, contract, out / "model.pth", origin)
-    made(("model.pth", "state_dict", ("eager",)))
+    made("model.pth", "state_dict", "eager")
     on_step("model.pt")
     formats.append(choose.torchscript(asked, out / "model.pt"))
     if formats[-1].way:
-        made(("model.pt", "torchscript", ("torchscript", "cpp")))
+        made("model.pt", "torchscript", "torchscript", "cpp")
     on_step("model.onnx")
     formats.append(choose.onnx(asked, out / "model.onnx"))
     if formats[-1].way:
-        made(("model.onnx", "onnx", ("onnx",)))
+        made("model.onnx", "onnx", "onnx")
         if (out / "model.onnx.data").exists():
-            made(("model.onnx.data", "weights", ("onnx",)))
+            made("model.onnx.data", "weights", "onnx")
     _require(spec, formats)
     on_step("golden.safetensors")
     data = golden(asked.cases, asked.want, asked.limits, chosen=spec.golden is not None)
     write_whole(out / "golden.safetensors", data)
-    made(("golden.safetensors", "golden", ()))
+    made("golden.safetensors", "golden")
     arguments = dict(spec.arguments) or None
     return Exported(
         tuple(artifacts),
@@ -138,9 +137,8 @@ def _asked(loaded: Loaded, spec: ModelSpec, contract: Contract) -> choose.Asked:
 
 def _sources(spec: ModelSpec, target: str, taken: tuple[str, ...]) -> tuple[Sources | None, Format]:
     started = time.monotonic()
-    own = target.partition(".")[0].partition(":")[0] if target != spec.build else ""
     try:
-        found = sources(spec, own, taken)
+        found = sources(spec, target, taken)
     except ExportError as error:
         return None, Format("eager", "", str(error), (), time.monotonic() - started)
     reason = f"built from {', '.join(found.files)}"
@@ -154,7 +152,7 @@ def _require(spec: ModelSpec, formats: list[Format]) -> None:
         ExportError: Naming each format that is missing, with the reason.
     """
     missing = {form.name: form.reason for form in formats if not form.way}
-    needed = {"torchscript" if form == "cpp" else form for form in spec.formats}
+    needed = spec.needed
     lost = {name: reason for name, reason in missing.items() if name in needed}
     if not spec.formats and {"torchscript", "onnx"} <= missing.keys():
         lost = {name: missing[name] for name in ("torchscript", "onnx")}

@@ -52,7 +52,7 @@ class Sources:
         }
 
 
-def sources(spec: ModelSpec, own: str, taken: Sequence[str]) -> Sources:
+def sources(spec: ModelSpec, target: str, taken: Sequence[str]) -> Sources:
     """Return what builds the network of `spec` from files alone.
 
     A module that imports none of its own package is the file of its last name, where that is
@@ -60,7 +60,8 @@ def sources(spec: ModelSpec, own: str, taken: Sequence[str]) -> Sources:
 
     Args:
         spec: The network.
-        own: The top-level package that holds the spec, wherever it is installed; "" for none.
+        target: Where the spec was found, `package.module:name`: that package is the network's
+            own, wherever it is installed; none is if it is found nowhere, or is `spec.build`.
         taken: File names that a crate has already.
 
     Raises:
@@ -68,6 +69,7 @@ def sources(spec: ModelSpec, own: str, taken: Sequence[str]) -> Sources:
     """
     wanted = [name_of(spec.build), *([name_of(spec.preprocess)] if spec.preprocess else [])]
     modules = [target.partition(":")[0] for target in wanted]
+    own = target.partition(".")[0].partition(":")[0] if target != spec.build else ""
     found, foreign = _closure(modules, own)
     for module, target in zip(modules, wanted, strict=True):
         if module not in found:

@@ -25,7 +25,7 @@ def to_state_dict(
 
     Args:
         net: Its state_dict is written, from the CPU, without copies.
-        contract: Likewise.
+        contract: Written beside it, as JSON.
         path: The file to write.
         origin: How the eager runner builds the network, from the files of the crate; None
             if it cannot.

@@ -24,6 +24,6 @@ MNIST = ModelSpec(
     truth=f"{_HERE}.mnist:test_labels",
     formats=("eager", "torchscript", "onnx", "cpp"),
 )
-"""What goes in and what comes out; the network; its weights."""
+"""The default network: reads a handwritten digit from an image of any size."""
 
 DIGITS = MNIST.contract

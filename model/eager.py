@@ -5,17 +5,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from torchcrate.errors import ExportError
 from torchcrate.model import targets
 from torchcrate.model.calling import call
 from torchcrate.model.contract import Contract
-from torchcrate.model.spec import Cases
-
-Answers = dict[str, NDArray[Any]]
-"""The outputs to one input, by name."""
+from torchcrate.model.spec import Answers, Cases
 
 
 def answers(module: nn.Module, contract: Contract, cases: Cases) -> dict[str, Answers]:

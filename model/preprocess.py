@@ -23,7 +23,7 @@ class Preprocess(nn.Module):
         side: Height and width of the picture that the network sees.
         box: The longer side of the ink in it.
         mean: Of MNIST's training pixels, in [0, 1].
-        deviation: Likewise.
+        deviation: The standard deviation of the same pixels.
     """
 
     side: Final[int] = 28

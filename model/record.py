@@ -3,11 +3,9 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import msgspec
-
 from torchcrate.errors import ContractError, UsageError
 from torchcrate.files import reading, write_whole, writing
-from torchcrate.values import decode
+from torchcrate.values import decode, encode
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,7 @@ class Record:
 
     def write(self, checkpoint: Path) -> None:
         """Write the record beside `checkpoint`, as NAME.json for NAME.pth."""
-        text = msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"
+        text = encode(self)
         write_whole(checkpoint.with_suffix(".json"), text)
 
     @classmethod

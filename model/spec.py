@@ -10,10 +10,13 @@ from typing import Any
 from torchcrate.errors import UsageError
 from torchcrate.model.contract import RESERVED, Contract, Sizes, TensorSpec, tensor
 
-__all__ = ["Cases", "ModelSpec", "Sizes", "tensor"]
+__all__ = ["Answers", "Cases", "ModelSpec", "Sizes", "tensor"]
 
 Cases = dict[str, dict[str, Any]]
 """What a network is asked: for each case a numpy array by the name of each input."""
+
+Answers = dict[str, Any]
+"""What it answers to one case: a numpy array by the name of each output."""
 
 FORMATS = ("eager", "torchscript", "onnx", "cpp")
 BUDGET = ("latency", "size", "slower")
@@ -138,6 +141,11 @@ class ModelSpec:
                 for axis, size in self.sizes.items()
             },
         )
+
+    @property
+    def needed(self) -> set[str]:
+        """The models that there must be, "cpp" being a program of torchscript's."""
+        return {"torchscript" if form == "cpp" else form for form in self.formats}
 
     def tolerating(self, tolerances: Mapping[str, float]) -> "ModelSpec":
         """Return the same network with other tolerances for the runtimes that are named."""

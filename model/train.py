@@ -53,7 +53,14 @@ class Settings:
 
 @dataclass(frozen=True)
 class Epoch:
-    """One pass: its number from 1, mean training loss, validation accuracy in [0, 1], seconds."""
+    """One pass over the training images.
+
+    Attributes:
+        number: From 1.
+        loss: Mean over the pass.
+        accuracy: On the validation images, in [0, 1].
+        seconds: From the beginning of training to the end of this pass.
+    """
 
     number: int
     loss: float

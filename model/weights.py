@@ -42,7 +42,7 @@ class Loaded:
     module: nn.Module
 
 
-def load(spec: ModelSpec, checkpoint: Path | None = None, key: str | None = None) -> Loaded:
+def load(spec: ModelSpec, checkpoint: Path | None = None) -> Loaded:
     """Build a network and put weights into it.
 
     What is random in building it is seeded, so that a network without a checkpoint is the
@@ -50,8 +50,7 @@ def load(spec: ModelSpec, checkpoint: Path | None = None, key: str | None = None
 
     Args:
         spec: The network.
-        checkpoint: Instead of the one of the spec.
-        key: Where in `checkpoint` the state_dict lies; instead of the one of the spec.
+        checkpoint: A state_dict alone, instead of the checkpoint of the spec.
 
     Raises:
         ContractError: If the network cannot be built, or the file is missing, is no state_dict
@@ -60,7 +59,7 @@ def load(spec: ModelSpec, checkpoint: Path | None = None, key: str | None = None
     network = build(spec)
     path = checkpoint or spec.checkpoint
     if path is not None:
-        state = read_state(path, key if checkpoint else key or spec.key)
+        state = read_state(path, None if checkpoint else spec.key)
         network.load_state_dict(fitting(network, state, path))
     return composed(spec, network)
 

@@ -12,7 +12,7 @@ import semver
 from torchcrate.errors import ContractError, UsageError
 from torchcrate.export.artifact import Artifact
 from torchcrate.model.contract import Contract
-from torchcrate.values import decode
+from torchcrate.values import decode, encode
 from torchcrate.verify.report import Parity
 
 MANIFEST = "manifest.json"
@@ -64,7 +64,7 @@ class Manifest:
 
     def dump(self) -> bytes:
         """Return the manifest as JSON, indented for people, ending in a newline."""
-        return msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"
+        return encode(self)
 
     @classmethod
     def parse(cls, data: bytes) -> "Manifest":

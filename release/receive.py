@@ -191,24 +191,11 @@ def receive_manifest(
         sums = receive_small(registry, name, version, SUMS)
     except NotFoundError as error:
         raise DamagedError(f"{what} has lost its {SUMS}: {error}") from error
-    stated = {file.name: file.sha256 for file in manifest.files}
-    stated[MANIFEST] = hashlib.sha256(data).hexdigest()
-    if read_sums(sums) != stated:
+    if sums != manifest.sums(data):
         raise DamagedError(
             f"{what}: {SUMS} and {MANIFEST} disagree; another publisher may be at work, try again"
         )
     return manifest, data, sums
-
-
-def read_sums(data: bytes) -> dict[str, str] | None:
-    """Return the sha256 by file name that a SHA256SUMS states; None if it is none."""
-    found: dict[str, str] = {}
-    for line in data.decode(errors="replace").splitlines():
-        digest, gap, name = line.partition("  ")
-        if not gap or name in found:
-            return None
-        found[name] = digest
-    return found
 
 
 def receive_small(registry: Source, name: str, version: str, file: str) -> bytes:

@@ -8,8 +8,6 @@ that who depends on it can still pull it and is warned.
 from dataclasses import dataclass
 from datetime import datetime
 
-import msgspec
-
 from torchcrate.errors import ContractError, FolderError, Interrupted, RegistryError, UsageError
 from torchcrate.release.manifest import YANKED
 from torchcrate.release.receive import Buffer, TooLargeError
@@ -22,7 +20,7 @@ from torchcrate.release.registry import (
     Upload,
     split_reference,
 )
-from torchcrate.values import decode
+from torchcrate.values import decode, encode
 
 LONGEST = 500  # characters of a reason: a sentence or two, and a link
 _LARGEST = 64 * 1024  # bytes of a mark; the longest reason needs a tenth
@@ -42,7 +40,7 @@ class Yank:
 
     def dump(self) -> bytes:
         """Return the mark as JSON, indented for people, ending in a newline."""
-        return msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"
+        return encode(self)
 
     @classmethod
     def parse(cls, data: bytes) -> "Yank":

@@ -16,10 +16,10 @@ from torchcrate.export.artifact import sha256_of
 from torchcrate.files import write_whole
 from torchcrate.model import cases
 from torchcrate.model.contract import Contract
-from torchcrate.model.spec import Cases, ModelSpec
+from torchcrate.model.spec import Answers, Cases, ModelSpec
 from torchcrate.variants import make
 from torchcrate.variants.pace import faster, paces
-from torchcrate.verify.drive import Answers, programs, write_inputs
+from torchcrate.verify.drive import programs, write_inputs
 from torchcrate.verify.figures import Deviation, Variant, Variants
 from torchcrate.verify.variants import ROOM, Allowed, Truth, deviation, held_out, program, refusal
 

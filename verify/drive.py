@@ -6,19 +6,15 @@ import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import safetensors
 import safetensors.numpy
-from numpy.typing import NDArray
 
 from torchcrate.errors import RunnerError
-from torchcrate.model.spec import Cases
+from torchcrate.model.spec import Answers, Cases
 
 PYTHON = (sys.executable, "-B")  # a crate stays as it was exported, without __pycache__
-Answers = dict[str, NDArray[Any]]
-"""The outputs to one input, by name."""
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,7 @@
 
 from dataclasses import dataclass
 
-import msgspec
-
-from torchcrate.values import decode
+from torchcrate.values import decode, encode
 
 NAME = "variants.json"
 
@@ -108,7 +106,7 @@ class Variants:
 
     def dump(self) -> bytes:
         """Return the figures as JSON, indented for people, ending in a newline."""
-        return msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"
+        return encode(self)
 
     @classmethod
     def parse(cls, data: bytes) -> "Variants":

@@ -19,11 +19,11 @@ from torchcrate.errors import ContractError
 from torchcrate.export.artifact import Artifact, Role, sha256_of
 from torchcrate.files import reading
 from torchcrate.model.contract import Contract
-from torchcrate.model.spec import Cases, ModelSpec
+from torchcrate.model.spec import Answers, Cases, ModelSpec
 from torchcrate.model.tolerance import spread
 from torchcrate.verify.build import build_cpp
 from torchcrate.verify.devices import devices
-from torchcrate.verify.drive import Answers, Program, programs, write_inputs
+from torchcrate.verify.drive import Program, programs, write_inputs
 from torchcrate.verify.parity import allowed, compare
 from torchcrate.verify.pictures import shown
 from torchcrate.verify.report import Parity, Report

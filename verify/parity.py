@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 
 from torchcrate.errors import ParityError
 from torchcrate.model.contract import Contract
+from torchcrate.model.spec import Answers
 from torchcrate.model.tolerance import difference
 from torchcrate.verify.report import Parity
-
-Answers = dict[str, NDArray[Any]]
 
 
 def allowed(

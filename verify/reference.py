@@ -8,9 +8,9 @@ from torch import nn
 
 from torchcrate.model import eager, weights
 from torchcrate.model.contract import Contract
-from torchcrate.model.eager import Answers, dtypes
+from torchcrate.model.eager import dtypes
 from torchcrate.model.samples import Pixels
-from torchcrate.model.spec import Cases, ModelSpec
+from torchcrate.model.spec import Answers, Cases, ModelSpec
 from torchcrate.model.tolerance import tolerances
 
 

@@ -2,9 +2,7 @@
 
 from dataclasses import dataclass, field
 
-import msgspec
-
-from torchcrate.values import decode
+from torchcrate.values import decode, encode
 from torchcrate.verify.figures import Deviation
 
 
@@ -72,7 +70,7 @@ class Report:
 
     def dump(self) -> bytes:
         """Return the report as JSON, indented for people, ending in a newline."""
-        return msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"
+        return encode(self)
 
     @classmethod
     def parse(cls, data: bytes) -> "Report":

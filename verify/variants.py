@@ -16,9 +16,9 @@ from torchcrate.errors import ContractError, ParityError, RunnerError
 from torchcrate.export.artifact import Artifact
 from torchcrate.files import reading
 from torchcrate.model.contract import Contract
-from torchcrate.model.spec import Cases
+from torchcrate.model.spec import Answers, Cases
 from torchcrate.model.tolerance import difference
-from torchcrate.verify.drive import PYTHON, Answers, Program
+from torchcrate.verify.drive import PYTHON, Program
 from torchcrate.verify.figures import NAME, Deviation, Variant, Variants
 
 Truth = Mapping[str, NDArray[Any]]

@@ -190,7 +190,7 @@ def rows(module: nn.Module, contract: Contract) -> Check:
         "note",
         f"the answer to one row depends on the others of its {axis}",
         spot.words(module),
-        "reckon along the other axes, unless that is meant",
+        "compute along the other axes, unless that is meant",
     )
 
 

@@ -37,9 +37,8 @@ _FILES = {"torchscript": "model.pt", "onnx": "model.onnx"}
 
 def source(spec: ModelSpec, target: str, taken: Sequence[str]) -> Check:
     """Say whether the eager program can build the network from files of its own."""
-    own = target.partition(".")[0].partition(":")[0] if target != spec.build else ""
     try:
-        found = sources(spec, own, taken)
+        found = sources(spec, target, taken)
     except ExportError as error:
         needed = "eager" in spec.formats
         return Check("eager", "fault" if needed else "note", f"left out: {error}")
@@ -58,7 +57,7 @@ def tried(asked: choose.Asked, spec: ModelSpec, quick: bool, verbose: bool) -> l
     names = [name for name in _TRIES if not (quick and name == "onnx")]
     with tempfile.TemporaryDirectory() as folder, quieted():
         found = {name: _TRIES[name](asked, Path(folder) / _FILES[name]) for name in names}
-        needed = {"torchscript" if form == "cpp" else form for form in spec.formats}
+        needed = spec.needed
         none = not spec.formats and not any(form.way for form in found.values())
         return [
             _check(asked, form, name in needed or none, verbose) for name, form in found.items()

@@ -130,7 +130,7 @@ def _fault(
         what, do = f"{which} fails at {at}, works at {words}", f"say so, sizes={{{limits}}}"
     elif works:
         fixed = ",".join(str(max(works)) if axis in axes else str(axis) for axis in given.axes)
-        do = f"describe it by its number, {given.name}:{given.dtype}[{fixed}], or reckon with shape"
+        do = f"describe it by its number, {given.name}:{given.dtype}[{fixed}], or use shape"
     else:
         do = "describe the inputs as the network takes them, or give samples to ask it with"
     return Check("sizes", "fault", f"{what} ({why})", place.words() if place else "", do)

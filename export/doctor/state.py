@@ -124,7 +124,7 @@ def _owner(network: nn.Module, path: str) -> str:
 
 
 def mode(module: nn.Module) -> Check:
-    """Find parts in train mode, and norms that reckon with the batch they are given."""
+    """Find parts in train mode, and norms that use the statistics of the batch they are given."""
     training = [path for path, part in module.named_modules() if part.training]
     if training:
         part = module.get_submodule(training[0])

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from torchcrate.model.cases import example, one
+from torchcrate.model.cases import example, one, sizes_in
 from torchcrate.model.contract import Contract, TensorSpec
 
 _SEEDS = 12
@@ -26,12 +26,7 @@ def unlike(contract: Contract) -> Iterator[tuple[str, dict[str, NDArray[Any]]]]:
                 for given in contract.inputs
             },
         )
-    sizes = {
-        axis: size
-        for given in contract.inputs
-        for axis, size in zip(given.axes, base[given.name].shape, strict=True)
-        if isinstance(axis, str)
-    }
+    sizes = sizes_in(contract, base)
     for seed in range(_SEEDS):
         drawn = one(contract, sizes, seed)
         for factor in (1.0, -1.0, 30.0, -30.0):

@@ -13,7 +13,7 @@ from torchcrate.export.doctor.locate import events
 from torchcrate.export.doctor.place import of_forward, part_of
 from torchcrate.export.doctor.record import Event, array, distance
 from torchcrate.model.calling import call
-from torchcrate.model.cases import example, one
+from torchcrate.model.cases import example, one, sizes_in
 from torchcrate.model.contract import Contract
 from torchcrate.model.eager import tensors
 from torchcrate.model.spec import Cases
@@ -70,17 +70,8 @@ def variety(
 def _pair(module: nn.Module, contract: Contract) -> list[list[Event]]:
     """Return what happens at two unlike inputs of one size."""
     names = [given.name for given in contract.inputs]
-    sizes = _example_sizes(contract)
+    sizes = sizes_in(contract, example(contract))
     return [events(module, names, one(contract, sizes, seed)) for seed in (1, 2)]
-
-
-def _example_sizes(contract: Contract) -> dict[str, int]:
-    return {
-        axis: size
-        for given in contract.inputs
-        for axis, size in zip(given.axes, example(contract)[given.name].shape, strict=True)
-        if isinstance(axis, str)
-    }
 
 
 def _constant(module: nn.Module, contract: Contract) -> str:
@@ -113,7 +104,7 @@ def _nan(module: nn.Module, contract: Contract, inputs: Mapping[str, Any]) -> st
 def _idle(module: nn.Module, contract: Contract) -> list[str]:
     """Return the inputs that may be anything."""
     names = [given.name for given in contract.inputs]
-    sizes = _example_sizes(contract)
+    sizes = sizes_in(contract, example(contract))
     base, others = one(contract, sizes, 1), [one(contract, sizes, seed) for seed in (2, 5)]
     idle = []
     for name in names:

@@ -50,8 +50,8 @@ def sentences(difference: Difference) -> list[str]:
 def files(difference: Difference) -> list[str]:
     """Return one line a file that is not the same in both, with its sizes."""
     return [
-        f"{_fate(each, difference)} {each.what}: {_bytes(each)}"
-        for each in sorted(difference.files, key=lambda each: _fate(each, difference))
+        f"{_fate(each)} {each.what}: {_bytes(each)}"
+        for each in sorted(difference.files, key=lambda each: _fate(each))
     ]
 
 
@@ -77,7 +77,7 @@ def _golden(golden: Golden) -> str:
     return f"{golden.compared} inputs compared, {far}{where}, {flips}{lost}{other}"
 
 
-def _fate(each: Figure, difference: Difference) -> str:
+def _fate(each: Figure) -> str:
     if each.old is None:
         return "added"
     return "removed" if each.new is None else "changed"

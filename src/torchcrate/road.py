@@ -1,4 +1,4 @@
-"""The whole road in one call each: what `export`, `verify` and `demo` join from the rooms."""
+"""The whole road in one call each: how `export`, `verify`, `optimise` and `demo` join the rooms."""
 
 import shutil
 import time

@@ -1,12 +1,17 @@
-"""JSON from anywhere becomes a typed value, or one line that says why it does not."""
+"""Values become JSON for people, and JSON from anywhere a value, or one line of why it does not."""
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from torchcrate.errors import ContractError
 
 T = TypeVar("T")
+
+
+def encode(value: Any, indent: int = 2) -> bytes:
+    """Return `value` as JSON, indented for people, ending in a newline."""
+    return msgspec.json.format(msgspec.json.encode(value), indent=indent) + b"\n"
 
 
 def decode(data: bytes, kind: type[T], what: str) -> T:

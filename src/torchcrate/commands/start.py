@@ -100,7 +100,7 @@ def _network(folder: Path, target: str | None) -> "Network":
         target = next(iter(found))
         notice(f"network: {target}")
     if target is None and found:
-        target = _asked("which network", "--network", "", list(found))
+        target = _asked("which network", "--network", list(found))
     if target not in found:
         raise UsageError(
             f"{target or folder} is no network that the sources here show: "
@@ -121,7 +121,7 @@ def _inputs(network: "Network", given: tuple[str, ...]) -> tuple[str, ...]:
             notice(f"input: {text}, from {one.reason}")
         if not text:
             example = f"{one.name}:float32[batch,8]"
-            text = _asked(f"input {one.name} of forward, say {example}", "--input", one.name)
+            text = _asked(f"input {one.name} of forward, say {example}", "--input")
         tensor(text)
         found.append(text)
     return (*found, *said.values())
@@ -131,7 +131,7 @@ def _arguments(network: "Network", given: tuple[str, ...]) -> dict[str, Any]:
     found = dict(text.partition("=")[::2] for text in given)
     for name in network.required:
         if name not in found:
-            found[name] = _asked(f"argument {name} of {network.name}", "--argument", name)
+            found[name] = _asked(f"argument {name} of {network.name}", "--argument")
     return {name: _value(text) for name, text in found.items()}
 
 
@@ -150,10 +150,10 @@ def _checkpoint(folder: Path) -> Path | None:
         notice(f"checkpoint: {found[0]}")
     if len(found) < 2:
         return found[0] if found else None
-    return Path(_asked("which checkpoint", "--checkpoint", "", list(map(str, found))))
+    return Path(_asked("which checkpoint", "--checkpoint", list(map(str, found))))
 
 
-def _asked(question: str, option: str, name: str, choices: list[str] | None = None) -> str:
+def _asked(question: str, option: str, choices: list[str] | None = None) -> str:
     """Return what the person at the terminal answers.
 
     Raises:
