@@ -187,8 +187,11 @@ class GitLabDraft:
             413: f"{upload.name} is larger than a proxy before GitLab lets pass",
         }
         hint = hints.get(error.status)
-        if "too large" in str(error).lower():
+        said = str(error).lower()
+        if "too large" in said:
             hint = f"{upload.name} is larger than the project's limit"
+        if "protected" in said:
+            hint = "the project protects this package: a role that its rule names may publish it"
         return RegistryError(f"{error}; {hint}" if hint else str(error))
 
 

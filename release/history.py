@@ -71,6 +71,8 @@ def history(registry: Registry, name: str) -> tuple[Release, ...]:
 def newest(registry: Source, name: str, *, pre: bool = False) -> str:
     """Return the newest version of `name` that is not yanked; a pre-release only if `pre`.
 
+    What somebody uploaded under a version without publishing it, so without a manifest, is none.
+
     Raises:
         NotFoundError: If nothing is published, pre-releases only and `pre` is false, or
             nothing that is not yanked.
@@ -85,12 +87,20 @@ def newest(registry: Source, name: str, *, pre: bool = False) -> str:
             f"name it, {name}@{every[-1]}, or allow pre-releases"
         )
     for version in reversed(wanted):
-        if mark_of(registry, name, version) is None:
+        if mark_of(registry, name, version) is None and _has_manifest(registry, name, version):
             return version
     raise NotFoundError(
         f"every version of {name} in {registry.where} is yanked: see 'torchcrate versions {name}', "
         f"and name one, {name}@{wanted[-1]}, if you must"
     )
+
+
+def _has_manifest(registry: Source, name: str, version: str) -> bool:
+    try:
+        receive_small(registry, name, version, MANIFEST)
+    except NotFoundError:
+        return False
+    return True
 
 
 def sound(registry: Source, name: str, versions: Iterable[str]) -> Iterator[Manifest]:

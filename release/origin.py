@@ -69,11 +69,15 @@ def commit_of(folder: Path) -> str:
 def project_of(folder: Path) -> str:
     """Return the page of the project that `folder` was cloned from; "" if it was from nowhere."""
     remote = _git(folder, "remote", "get-url", "origin").removesuffix("/").removesuffix(".git")
+    if remote.startswith(("http://", "https://")):
+        # A password may stand before the host, up to the last @, and belongs on no page.
+        scheme, _, rest = remote.partition("://")
+        host, slash, path = rest.partition("/")
+        while "@" in path.partition("/")[0]:  # an unquoted slash in it
+            host, slash, path = path.partition("/")
+        return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
     found = re.fullmatch(r"(?:ssh://)?(?:\w+@)?([\w.-]+):(?:\d+/)?([\w./-]+)", remote)
-    if found:
-        return f"https://{found[1]}/{found[2]}"
-    # A password may stand before the host, and belongs on no page.
-    return re.sub(r"(?<=://)[^/@]*@", "", remote) if remote.startswith("http") else ""
+    return f"https://{found[1]}/{found[2]}" if found else ""
 
 
 def _git(folder: Path, *arguments: str) -> str:

@@ -1,5 +1,6 @@
 """A sealed crate becomes a version in a registry: whole, once, and never changed after."""
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -275,16 +276,21 @@ class _Publisher:
 
     def _require_signature(self, stands: Standing) -> None:
         """Refuse to report a version as published that `signer` did not sign."""
-        if self._signer is None or any(upload.name == SIGNATURE for upload in self._sent):
+        if self._signer is None:
             return
-        name, version = self._ours.name, self._ours.version
-        try:
-            signature = receive_small(self._registry, name, version, SIGNATURE)
-        except NotFoundError:
-            signature = b""
         with stands.made[MANIFEST].open() as file:
-            if signature and self._signer.signed(file.read(), signature):
-                return
+            manifest = file.read()
+        signatures = []
+        for upload in self._sent:  # what hides ours is covered by it later
+            if upload.name == SIGNATURE:
+                with upload.open() as file:
+                    signatures.append(file.read())
+        if not signatures:
+            with contextlib.suppress(NotFoundError):
+                name, version = self._ours.name, self._ours.version
+                signatures.append(receive_small(self._registry, name, version, SIGNATURE))
+        if any(self._signer.signed(manifest, signature) for signature in signatures):
+            return
         raise TrustError(
             f"{self._what} is already published in {self._registry.where}, not signed with "
             f"{self._signer.key.name}: a published version is never changed, take the next number"

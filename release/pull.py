@@ -20,7 +20,7 @@ from torchcrate.release.locks import folder_alone
 from torchcrate.release.manifest import MANIFEST, SIGNATURE, SUMS, Manifest
 from torchcrate.release.offline import Remembered, Witness
 from torchcrate.release.place import place
-from torchcrate.release.receive import AlteredError, Parcel, receive_manifest
+from torchcrate.release.receive import AlteredError, DamagedError, Parcel, receive_manifest
 from torchcrate.release.registry import (
     LATEST,
     Notice,
@@ -141,17 +141,22 @@ def _pulled(name: str, version: str, source: Source, wanted: Wanted) -> Manifest
     """Pull one version, anew where another publisher changes it meanwhile."""
     refused: bytes | None = None
     altered: AlteredError | None = None
-    for _ in range(_ROUNDS):
+    for number in range(_ROUNDS):
         small: dict[str, bytes] = {}
         vouch = partial(_vouch, name, version, source, wanted.verify_key, small)
-        manifest, small[MANIFEST], small[SUMS] = receive_manifest(source, name, version, vouch)
-        if small[MANIFEST] == refused:
-            break
+        try:
+            manifest, small[MANIFEST], small[SUMS] = receive_manifest(source, name, version, vouch)
+        except DamagedError:
+            if number:
+                raise
+            continue  # a line can damage what it carries
         if refused is None:
             warn_if_yanked(source, name, version, wanted.on_notice)
         try:
             _whole(manifest, small, source, wanted)
         except AlteredError as error:
+            if small[MANIFEST] == refused:
+                break
             refused, altered = small[MANIFEST], error
         else:
             return manifest

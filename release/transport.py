@@ -26,7 +26,7 @@ _PIECE = 1 << 20
 _ANSWER_LIMIT = 16 << 20  # a page of 100 packages is far below; more is no answer to us
 _TEXT_LIMIT = 200
 _HOPS = 5
-_CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+_CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "CI_SERVER_TLS_CA_FILE")  # the last in jobs
 _PASSES = frozenset({408, 425, 429, 500, 502, 503, 504, *range(520, 530)})
 
 
@@ -85,7 +85,7 @@ class Transport:
         self._on_notice = on_notice
         self._on_request = on_request
         trusting = not is_loopback(base)  # a proxy of the environment never reaches this machine
-        named = tuple(os.environ.get(name) for name in _CERTIFICATES) if trusting else ()
+        named = tuple(os.environ.get(name, "") for name in _CERTIFICATES)
         try:
             self._client = httpx.Client(
                 follow_redirects=False,
@@ -188,6 +188,11 @@ class Transport:
             raise RegistryError(f"{url} redirects more than {_HOPS} times")
         except httpx.TransportError as error:
             reason = str(error).lower() or type(error).__name__.lower()
+            if "certificate verify failed" in reason:  # and will at every other try
+                raise RegistryError(
+                    f"{_plain(target)} is vouched for by nobody who is known here: {reason}; set "
+                    "SSL_CERT_FILE to the certificates of who does, or have the server's renewed"
+                ) from error
             raise PassingError(
                 f"{_plain(target)} cannot be reached: {self._scrub(reason)}"
             ) from error
@@ -267,13 +272,17 @@ def is_loopback(url: str) -> bool:
 
 
 @cache
-def _certificates(named: tuple[str | None, ...]) -> ssl.SSLContext:
+def _certificates(named: tuple[str, ...]) -> ssl.SSLContext:
     """Return who may vouch for a server: read once, as that takes longer than many a request.
 
     Args:
-        named: What the environment names instead of the usual, if anything; httpx reads it.
+        named: The values of _CERTIFICATES. Of the first two httpx takes one instead of the usual
+            certificates; the last, in which GitLab gives a job its own, comes beside those.
     """
-    return httpx.create_ssl_context(trust_env=any(named))
+    context = httpx.create_ssl_context(trust_env=any(named[:2]))
+    if named[2] and not any(named[:2]):
+        context.load_verify_locations(named[2])
+    return context
 
 
 def _origin(url: httpx.URL) -> tuple[str, str, int | None]:

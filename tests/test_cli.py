@@ -12,6 +12,7 @@ import pytest
 
 from torchcrate import errors
 from torchcrate.cli import main
+from torchcrate.commands import options
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = sorted(main.commands)
@@ -163,3 +164,29 @@ def test_an_unreachable_registry_is_one_error_after_bounded_retries(
     assert unreachable.returncode == 7
     assert said.splitlines()[-1].startswith("Error: ")
     assert said.count("; try ") == len(said.splitlines()) - 1
+
+
+def test_a_full_disk_behind_stdout_is_one_line(tmp_path: Path) -> None:
+    program = Path(sys.executable).with_name("torchcrate")
+    for asked in (["--help"], ["versions", "x", "--from", tmp_path]):
+        with Path("/dev/full").open("w") as full:
+            done = subprocess.run(
+                [program, *asked], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+            )
+
+        assert done.returncode != 0
+        assert done.stderr.startswith("Error: ")
+        assert done.stderr.count("\n") == 1
+
+
+def test_a_user_without_a_home_goes_on_without_a_cache(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def homeless(self: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "expanduser", homeless)
+
+    assert options.cache_of("https://git.example/a/b", None, False) is None
+    assert "no home directory" in capsys.readouterr().err

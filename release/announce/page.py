@@ -1,7 +1,7 @@
 """The page of a version in its GitLab project: a release with its notes and permanent links.
 
 The tag is the page's key. A run again finds the page and brings it up to date: nothing
-is made twice, and links that a person added stay.
+is made twice, and what a person wrote or linked stays.
 """
 
 from collections.abc import Iterable
@@ -25,6 +25,7 @@ _LINKED: frozenset[Role] = frozenset(
     {"state_dict", "torchscript", "onnx", "variant", "instruction", "parity"}
 )
 _PAGES = 100
+_MARK, _END = "<!-- torchcrate: {} -->", "<!-- torchcrate ends -->"
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,21 @@ def links(manifest: Manifest, packages: Packages, *, signed: bool) -> tuple[Link
     )
 
 
+def _marked(notes: Notes) -> str:
+    """Return the notes between marks that no reader sees, by which they are found again."""
+    return f"{_MARK.format(notes.manifest.name)}\n{notes.body}{_END}\n"
+
+
+def _merged(there: str, ours: str) -> str:
+    """Return a page's text with our notes in their place, or behind what a person wrote."""
+    mark = ours.partition("\n")[0]
+    before, found, rest = there.partition(f"{mark}\n")
+    _, closed, after = rest.partition(f"{_END}\n")
+    if found and closed:
+        return before + ours + after
+    return f"{there.rstrip()}\n\n{ours}" if there.strip() else ours
+
+
 class _Releases:
     """The calls of GitLab's release API, each repeated until it is known to stand."""
 
@@ -109,10 +125,11 @@ class _Releases:
 
     def show(self, tag: str, notes: Notes, links: tuple[Link, ...]) -> Page:
         """Create the page whole, or bring it up to date."""
-        words = {"name": notes.title, "description": notes.body}
+        ours = _marked(notes)
         assets = {"links": [msgspec.to_builtins(link) for link in links]}
         try:
-            row = self._write("POST", self._url, {"tag_name": tag, **words, "assets": assets})
+            words = {"tag_name": tag, "name": notes.title, "description": ours}
+            row = self._write("POST", self._url, {**words, "assets": assets})
             return Page(tag, self._page(row), True, tuple(link.name for link in links))
         except NotFoundError as error:
             raise NotFoundError(
@@ -125,6 +142,10 @@ class _Releases:
                 raise RegistryError(self._explained(error, tag)) from error
         url = f"{self._url}/{quote(tag, safe='')}"
         try:
+            there = self._transport.persist(lambda _: self._transport.ask("GET", url).json(url))
+            words = {"description": _merged(str(there.get("description") or ""), ours)}
+            if not there.get("name") or there["name"] == tag:  # what GitLab calls it by itself
+                words["name"] = notes.title
             row = self._write("PUT", url, words)
             changed = tuple(link.name for link in links if self._link(url, tag, link))
         except RefusedError as error:

@@ -1,6 +1,7 @@
 """The front door: it joins the commands, and is the one place where an error becomes an exit."""
 
 import atexit
+import errno
 import os
 import sys
 from typing import Any, NoReturn
@@ -67,6 +68,11 @@ def run() -> NoReturn:
         code = main(standalone_mode=True)
     except SystemExit as end:
         code = end.code
+    except OSError as error:
+        if error.errno != errno.ENOSPC or error.filename is not None:
+            raise
+        click.echo("Error: what was found cannot be written to stdout: no space left", err=True)
+        code = 1
     try:
         for stream in filter(None, (sys.stdout, sys.stderr)):  # None where it was closed before
             stream.flush()

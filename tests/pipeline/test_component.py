@@ -94,7 +94,7 @@ packages = ["homes"]
 """
 
 SECOND = f"""
-  - component: $CI_SERVER_FQDN/torchcrate/torchcrate/release@{VERSION.partition(".")[0]}
+  - component: $CI_SERVER_FQDN/torchcrate/torchcrate/release@v{VERSION}
     inputs:
       name: ad-tagger
       spec: homes.crates:TAGGER

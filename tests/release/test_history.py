@@ -124,6 +124,14 @@ def test_over_a_hundred_versions_come_in_the_order_of_semver(registry, store, cr
     assert newest(registry, "mnist-net") == "0.10.10"
 
 
+def test_what_was_never_published_is_not_the_newest(make_crate, gitlab):
+    publish(make_crate("1.0.0"), gitlab.registry())
+    with httpx.Client(headers=TOKEN) as client:
+        client.put(gitlab.url("mnist-net", "9.9.9", "notes.txt"), content=b"stray")
+
+    assert newest(gitlab.registry(), "mnist-net") == "1.0.0"
+
+
 def test_the_table_has_a_line_for_each_version_and_says_what_it_does_not_know(make_crate, gitlab):
     crate = make_crate("1.0.0")
     size = sum(file.size for file in Manifest.parse((crate / MANIFEST).read_bytes()).files)

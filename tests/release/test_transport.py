@@ -1,6 +1,8 @@
 """Waiting is bounded, redirects keep secrets, and an answer that lies is refused."""
 
 import email.utils
+import ssl
+import subprocess
 import threading
 import time
 from contextlib import closing, suppress
@@ -24,7 +26,7 @@ def serve():
     """Start servers that always give one answer; each keeps the headers that it was sent."""
     servers = []
 
-    def start(status, headers=(), body=b""):
+    def start(status, headers=(), body=b"", certified=None):
         class Handler(BaseHTTPRequestHandler):
             seen: list[dict[str, str]] = []  # noqa: RUF012 - one class a server
 
@@ -43,9 +45,14 @@ def serve():
             do_PUT = do_GET  # noqa: N815
 
         server = HTTPServer(("127.0.0.1", 0), Handler)
+        if certified:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certified / "ca.pem", certified / "key.pem")
+            server.socket = context.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         servers.append(server)
-        return f"http://127.0.0.1:{server.server_port}", Handler.seen
+        scheme = "https" if certified else "http"
+        return f"{scheme}://127.0.0.1:{server.server_port}", Handler.seen
 
     yield start
     for server in servers:
@@ -230,6 +237,39 @@ def test_an_environment_that_cannot_be_used_is_one_line(monkeypatch, variable, v
     with pytest.raises(UsageError, match="proxy or certificates") as caught:
         Transport("https://git.example/api/v4/projects/1", None, Patience(), print)
 
+    assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def guarded(serve, tmp_path):
+    """Return the address of a TLS server, and the certificate that vouches for it."""
+    make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
+    make += " -subj /CN=here -addext subjectAltName=IP:127.0.0.1 -keyout key.pem -out ca.pem"
+    subprocess.run(make.split(), cwd=tmp_path, check=True, capture_output=True)
+    return serve(200, certified=tmp_path)[0], tmp_path / "ca.pem"
+
+
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "CI_SERVER_TLS_CA_FILE"])
+def test_a_company_vouches_for_its_own_server(monkeypatch, guarded, transport, variable):
+    address, certificate = guarded
+    for usual in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(usual, raising=False)
+    monkeypatch.setenv(variable, str(certificate))
+
+    assert transport(address).ask("GET", address).status == 200
+
+
+def test_a_server_for_which_nobody_vouches_is_asked_once(guarded, transport):
+    asking, asked = transport(guarded[0]), []
+
+    def attempt(again):
+        asked.append(again)
+        return asking.ask("GET", guarded[0])
+
+    with pytest.raises(RegistryError, match="set SSL_CERT_FILE") as caught:
+        asking.persist(attempt)
+
+    assert asked == [False]
     assert "\n" not in str(caught.value)
 
 

@@ -23,7 +23,6 @@ class Net(nn.Module):
         return self.first(x)
 """
 WIDE = NET.replace("(self):", "(self, width):")
-ORIGIN = "https://me:hunter2@git.example/a/b.git"
 MADE = {"pyproject.toml", ".gitlab-ci.yml", "tests/test_crate.py", "README.md"}
 
 
@@ -109,14 +108,26 @@ def test_a_pipeline_that_cannot_be_added_to_is_left_to_its_owner(torchcrate, rep
     assert "release@" in done.stdout
 
 
-def test_the_readme_names_the_project_and_no_password(torchcrate, repository):
-    for command in (["init", "--quiet"], ["remote", "add", "origin", ORIGIN]):
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://git.example/a/b.git",
+        "https://me:hunter2@git.example/a/b.git",
+        "https://me:hunt@er2@git.example/a/b",
+        "https://me:hunt/er2@git.example/a/b",
+        "git@git.example:a/b.git",
+        "ssh://git@git.example:22/a/b.git",
+    ],
+)
+def test_the_readme_names_the_project_and_no_password(torchcrate, repository, origin):
+    for command in (["init", "--quiet"], ["remote", "add", "origin", origin]):
         subprocess.run(["git", *command], cwd=repository, check=True)
 
     torchcrate("init", cwd=repository)
 
     text = (repository / "README.md").read_text()
     assert "--from https://git.example/a/b\n" in text
+    assert "er2" not in text
 
 
 @pytest.mark.parametrize(

@@ -26,10 +26,26 @@ class _Named(click.Path):
         return super().convert(value, param, ctx)
 
 
+class _Key(_Named):
+    """A file with a key; where the key itself is given it is never shown, nor looked for."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path."""
+        if "-----BEGIN" in str(value) or "\n" in str(value):
+            self.fail(
+                "it is a key, not the path of a file that holds one: in GitLab, give the "
+                "variable the type 'file'",
+                param,
+                ctx,
+            )
+        return super().convert(value, param, ctx)
+
+
 PATH = _Named(path_type=Path)
 FOLDER = _Named(file_okay=False, path_type=Path)
 SEED = click.IntRange(0, 2**63 - 1)  # what torch takes
 FILE = _Named(dir_okay=False, path_type=Path)
+_KEY = _Key(dir_okay=False, path_type=Path)
 crate_argument = click.argument("crate", type=FOLDER, default=Path("build/crate"))
 as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 data_dir_option = click.option(
@@ -63,7 +79,7 @@ tolerance_option = click.option(
 )
 sign_key_option = click.option(
     "--sign-key",
-    type=FILE,
+    type=_KEY,
     envvar="TORCHCRATE_SIGN_KEY",
     show_envvar=True,
     help="EC private key, PEM; its password, if any, in TORCHCRATE_SIGN_PASSWORD.",
@@ -74,7 +90,7 @@ def verify_key_option(help: str, *, required: bool = False) -> Callable[[Any], A
     """Return the option that names the public key which signatures are held to."""
     return click.option(
         "--verify-key",
-        type=FILE,
+        type=_KEY,
         envvar="TORCHCRATE_VERIFY_KEY",
         show_envvar=True,
         required=required,
@@ -102,7 +118,7 @@ def cache_options(command: Any) -> Any:
     """Add the options that say where pulled bytes are kept."""
     folder = click.option(
         "--cache",
-        type=FOLDER,
+        type=_Named(file_okay=False, readable=False, path_type=Path),
         envvar="TORCHCRATE_CACHE",
         show_envvar=True,
         help="Keeps what was pulled over the network.  [default: ~/.cache/torchcrate]",
@@ -117,8 +133,14 @@ def cache_of(address: str | None, folder: Path | None, off: bool) -> "Cache | No
 
     if off or (address is not None and "://" not in address):
         return None
-    home = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
-    return Cache(folder or Path(home) / "torchcrate", notice)
+    if folder is None:
+        home = os.environ.get("XDG_CACHE_HOME")
+        try:
+            folder = (Path(home) if home else Path("~/.cache").expanduser()) / "torchcrate"
+        except RuntimeError:  # a user without a home, as containers have them
+            notice("cache: there is no home directory, going on without it; --cache names a folder")
+            return None
+    return Cache(folder, notice)
 
 
 @contextmanager

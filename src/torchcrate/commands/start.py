@@ -19,9 +19,8 @@ def _component() -> str:
     """Return the address of the component that goes with this torchcrate."""
     from importlib.metadata import version
 
-    return (
-        f"$CI_SERVER_FQDN/torchcrate/torchcrate/release@{version('torchcrate').partition('.')[0]}"
-    )
+    # The whole tag: parts of a version are understood for components of GitLab's catalog alone.
+    return f"$CI_SERVER_FQDN/torchcrate/torchcrate/release@v{version('torchcrate')}"
 
 
 @click.command()

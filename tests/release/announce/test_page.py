@@ -57,7 +57,9 @@ def test_a_job_makes_the_page_with_notes_and_permanent_links(gitlab, published, 
     assert done.created
     assert sorted(done.links) == sorted(by_name(row)) == LINKED
     assert done.url == "http://gitlab.example/group/crates/-/releases/v1.0.0"
-    assert (row["name"], row["description"]) == ("mnist-net 1.0.0", published.body)
+    assert row["name"] == "mnist-net 1.0.0"
+    marked = f"<!-- torchcrate: mnist-net -->\n{published.body}<!-- torchcrate ends -->\n"
+    assert row["description"] == marked
     for name, link in by_name(row).items():
         assert link["link_type"] == "package"
         assert link["url"] == gitlab.url("mnist-net", "1.0.0", name)
@@ -101,7 +103,24 @@ def test_a_run_again_brings_notes_and_links_up_to_date(gitlab, published, showin
     assert sorted(done.links) == LINKED
     assert sorted(links) == sorted([*LINKED, "paper"])
     assert links["model.onnx"]["url"] == gitlab.url("mnist-net", "1.0.0", "model.onnx")
-    assert page()["description"] == published.body
+    assert page()["name"] == "x"
+    before, _, after = page()["description"].partition("<!-- torchcrate: mnist-net -->\n")
+    assert (before, after) == ("by hand\n\n", f"{published.body}<!-- torchcrate ends -->\n")
+
+
+def test_what_a_person_wrote_around_the_notes_stays_and_old_notes_go(
+    gitlab, published, showing, page
+):
+    showing()
+    ours = page()["description"]
+    old = ours.replace(published.body, "Notes of yesterday.\n")
+    body = {"description": f"Read me first.\n\n{old}\nThanks to all.\n"}
+    httpx.put(f"{gitlab.project}/releases/v1.0.0", json=body, headers=TOKEN)
+
+    showing()
+    showing()
+
+    assert page()["description"] == f"Read me first.\n\n{ours}\nThanks to all.\n"
 
 
 @pytest.mark.parametrize("kind", ["lost", "500", "502", "429", "reset", "409"])
@@ -202,7 +221,7 @@ def test_the_command_takes_the_tag_of_the_job(gitlab, golden_crate, page, torchc
 
     assert done.stdout.startswith("release release-1 created, 7 links: http://gitlab.example/")
     assert json.loads(again.stdout)["created"] is False
-    assert page("release-1")["description"].startswith("- All of it.")
+    assert "\n- All of it." in page("release-1")["description"]
     assert "glcbt-job" not in done.stdout + done.stderr + again.stderr
 
 

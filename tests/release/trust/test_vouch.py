@@ -100,6 +100,14 @@ def test_a_version_that_stands_unsigned_is_not_said_to_be_published_signed(
         publish(crate, registry, signer=signer)
 
 
+@pytest.mark.parametrize("file", [SIGNATURE, MANIFEST])
+def test_who_signs_and_is_overtaken_by_who_does_not_is_told(make_crate, gitlab, signer, file):
+    gitlab.fault("overtake", method="PUT", file=f"/{file}", folder=str(make_crate(evidence=1)))
+
+    with pytest.raises(TrustError, match=r"not signed with ours\.pem"):
+        publish(make_crate(), gitlab.registry(), signer=signer)
+
+
 def test_an_unsigned_version_is_refused_when_a_key_is_given(crate, registry, keys, out):
     publish(crate, registry)
 
@@ -247,6 +255,21 @@ def test_a_file_of_no_crate_is_not_said_to_be_signed(pulled, keys):
 
     with pytest.raises(ContractError, match=r"notes\.txt is not a file of mnist-net 1\.0\.0"):
         check(pulled / "notes.txt", keys / "ours.pub.pem")
+
+
+@pytest.mark.parametrize("option", ["sign", "verify"])
+def test_a_key_in_place_of_its_path_is_told_and_not_shown(keys, tmp_path, torchcrate, option):
+    text = (keys / "ours.pem").read_text()
+    asked = {
+        "sign": ("publish", str(tmp_path), "--to", str(tmp_path)),
+        "verify": ("pull", "mnist-net@1.0.0", "--from", str(tmp_path)),
+    }
+
+    done = torchcrate(*asked[option], **{f"TORCHCRATE_{option.upper()}_KEY": text})
+
+    assert done.returncode == 2
+    assert "it is a key, not the path of a file that holds one" in done.stderr
+    assert not any(line in done.stdout + done.stderr for line in text.splitlines())
 
 
 def test_the_commands_sign_verify_and_check_offline(crate, keys, tmp_path, torchcrate):
