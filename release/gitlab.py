@@ -4,9 +4,19 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
+from torchcrate.errors import RegistryError
 from torchcrate.release.gitlab_api import Packages
 from torchcrate.release.gitlab_draft import GitLabDraft, RehearsedDraft
-from torchcrate.release.registry import Copy, Notice, Progress, Sink, Upload, in_order, silent
+from torchcrate.release.registry import (
+    Copy,
+    NotFoundError,
+    Notice,
+    Progress,
+    Sink,
+    Upload,
+    in_order,
+    silent,
+)
 from torchcrate.release.retry import PassingError
 from torchcrate.release.settings import Settings
 from torchcrate.release.transport import RefusedError, Transport
@@ -80,9 +90,12 @@ class GitLabRegistry:
                         sink.restart()
                     for piece in pieces:
                         sink.write(piece)
+            except NotFoundError as error:
+                raise NotFoundError(_advised(error, self._packages.reading_hint(404))) from error
             except RefusedError as error:
                 if error.status != 416 or not sink.received:
-                    raise
+                    words = _advised(error, self._packages.reading_hint(error.status))
+                    raise RefusedError(words, error.status) from error
                 sink.restart()  # what an earlier run left is longer than what is there
                 raise PassingError(str(error)) from error
 
@@ -91,6 +104,10 @@ class GitLabRegistry:
     def annotate(self, name: str, version: str, upload: Upload) -> None:
         """Add one file as a draft that mends does: a status would be the whole version's."""
         GitLabDraft(self._packages, self._transport, name, version, silent, mend=True).add(upload)
+
+
+def _advised(error: RegistryError, hint: str) -> str:
+    return f"{error}; {hint}" if hint else str(error)
 
 
 def _time(stated: object) -> datetime | None:

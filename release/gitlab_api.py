@@ -184,7 +184,20 @@ class Packages:
             return "set GITLAB_TOKEN if the project is not public"
         if self._kind == "DEPLOY-TOKEN":
             return "a deploy token cannot list: name the exact version"
-        return "check the project's address, and that the token may read its packages"
+        return f"check the project's address, and that {self._may_read()}"
+
+    def reading_hint(self, status: int) -> str:
+        """Return what to do about a file that is not given out; 404 is also what strangers get."""
+        if self._kind is None:
+            return "set GITLAB_TOKEN if the project is not public"
+        if status == 401:
+            return "check that the token is valid, and still in its job"
+        return f"check that {self._may_read()}" if status == 403 else ""
+
+    def _may_read(self) -> str:
+        if self._kind == "JOB-TOKEN":
+            return "the project lets in job tokens of this one (its CI/CD settings, job token)"
+        return "the token may read its packages"
 
 
 def _query(name: str, version: str, status: str) -> dict[str, str]:

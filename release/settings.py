@@ -106,15 +106,15 @@ def _project_url(address: str, api: str) -> str:
 
 def _checked(address: str) -> str:
     """Return `address` without query and fragment if it is a URL that can be asked."""
+    if "@" in address:  # wherever it stands: a password may hold a slash, and is not to be shown
+        raise UsageError(
+            f"the address of {address.rpartition('@')[2].partition('/')[0]} holds a password: "
+            "leave it out and set GITLAB_TOKEN"
+        )
     try:
         parts = urlsplit(address)
     except ValueError as error:
         raise UsageError(f"the registry's address is not a URL: {str(error).lower()}") from error
-    if "@" in parts.netloc:
-        raise UsageError(
-            f"the address of {parts.netloc.rpartition('@')[2]} holds a password: leave it out and "
-            "set GITLAB_TOKEN"
-        )
     plain = f"{parts.scheme}://{parts.netloc}{parts.path}"
     try:
         host = httpx.URL(plain).host

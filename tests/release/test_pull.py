@@ -6,15 +6,19 @@ import json
 import os
 import shutil
 import subprocess
+from contextlib import closing
 
 import pytest
 
 from torchcrate.errors import FolderError, RegistryError, UsageError
 from torchcrate.release.folder import FolderRegistry
+from torchcrate.release.gitlab import GitLabRegistry
 from torchcrate.release.manifest import MANIFEST, SUMS, Manifest
 from torchcrate.release.publish import publish
 from torchcrate.release.pull import pull
 from torchcrate.release.registry import NotFoundError
+from torchcrate.release.settings import Settings
+from torchcrate.release.transport import Credential
 
 
 @pytest.fixture
@@ -281,6 +285,22 @@ def test_one_download_that_lies_is_tried_again(crate, gitlab, out, contents, kin
     pull("mnist-net@1.0.0", gitlab.registry(), out)
 
     assert contents(out) == contents(crate)
+
+
+@pytest.mark.parametrize(
+    ("credential", "advice"),
+    [
+        (None, "set GITLAB_TOKEN if the project is not public"),
+        (Credential("PRIVATE-TOKEN", "glpat-unknown"), "check that the token is valid"),
+    ],
+    ids=["no token", "a token nobody knows"],
+)
+def test_who_may_not_read_is_told_what_to_do(crate, gitlab, out, credential, advice):
+    publish(crate, gitlab.registry())
+    stranger = GitLabRegistry(Settings(gitlab.project, credential))
+
+    with closing(stranger), pytest.raises(RegistryError, match=advice):
+        pull("mnist-net@1.0.0", stranger, out)
 
 
 def test_a_download_that_breaks_goes_on_where_it_stopped(crate, gitlab, out, contents):

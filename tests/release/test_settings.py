@@ -115,8 +115,9 @@ def test_what_means_no_project_is_refused(address):
         Settings.from_env(address, {})
 
 
-def test_a_password_in_the_address_is_refused_unseen():
-    with pytest.raises(UsageError, match="holds a password") as caught:
-        Settings.from_env(f"https://me:{SECRET}@git.example/a/b", {})
+@pytest.mark.parametrize("password", [SECRET, f"p/{SECRET}", f"p#{SECRET}", f"p@{SECRET}"])
+def test_a_password_in_the_address_is_refused_unseen(password):
+    with pytest.raises(UsageError, match=r"of git\.example holds a password") as caught:
+        Settings.from_env(f"https://me:{password}@git.example/a/b", {})
 
     assert SECRET not in str(caught.value)
