@@ -53,7 +53,7 @@ class Axis:
             every = [step * 10.0**power for power in range(least, most + 1) for step in steps]
             inside = [value for value in every if self.low <= value <= self.high]
             if len(inside) <= _MOST:
-                return inside
+                return inside if len(inside) > 1 else self._even()  # within a decade
         return inside[:: math.ceil(len(inside) / _MOST)]
 
     def _even(self) -> list[float]:

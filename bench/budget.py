@@ -11,13 +11,14 @@ from torchcrate.bench.process import process
 from torchcrate.bench.race import Contestant, Rules, compared, judged, race, ratios
 from torchcrate.bench.results import Bar, Lane, Part, Spread
 from torchcrate.bench.setting import Setting
-from torchcrate.bench.subject import Subject, images
+from torchcrate.bench.subject import Subject, images, many_cases
 from torchcrate.bench.words import figure, seconds
 from torchcrate.bench.worker import working
 from torchcrate.errors import BudgetError
 
 GATE = "gate"
 KERNEL = "reference kernel"
+_MANY = 64  # entries of a large batch
 _TURNS = 5  # times as many, and as short: what disturbs the machine then disturbs all alike
 
 
@@ -53,11 +54,13 @@ def gate(
     Raises:
         FolderError: If a folder cannot be written.
     """
-    raced = {"this": subject} | ({before.title: before} if before else {})
-    common = [each for each in subject.runtimes if not before or each in before.runtimes]
-    lanes = _race_warm(raced, common if before else common[:1], setting, scratch)
-    if before:
-        whole = [each for name in raced for each in _whole(name, raced[name], common, setting)]
+    common = [each for each in subject.runtimes if before and each in before.runtimes]
+    front = [each for each in subject.runtimes[:1] if each not in common]
+    raced = [("this", subject, [*front, *common])]
+    raced += [(before.title, before, common)] if before else []
+    lanes = _race_warm(raced, setting, scratch)
+    whole = [each for name, one, _ in raced for each in _whole(name, one, common, setting)]
+    if whole:
         lanes += race(whole, setting.rules, setting.turns("gate"))
     named = {lane.name: lane for lane in lanes}
     bars = [
@@ -99,24 +102,34 @@ def require(part: Part) -> None:
 
 
 def _race_warm(
-    raced: dict[str, Subject], runtimes: Sequence[str], setting: Setting, scratch: Path
+    raced: Sequence[tuple[str, Subject, list[str]]], setting: Setting, scratch: Path
 ) -> tuple[Lane, ...]:
-    """Race warm calls of each crate in each runtime, and the reference kernel."""
+    """Race warm calls of each crate in its runtimes, one and many at once, and the kernel."""
     calls = max(1, setting.calls // _TURNS)
     rules = Rules(_TURNS * setting.rules.rounds, setting.rules.warmup, setting.rules.seed)
     contestants: list[Contestant] = []
+    many = scratch / "many"
+    many.mkdir(exist_ok=True)
     with ExitStack() as stack:
-        for name, each in raced.items():
+        for name, each, runtimes in raced:
             for runtime in runtimes:
                 worker = stack.enter_context(working(each, runtime, scratch))
                 contestants.append(worker.contestant(_warm(name, runtime), "answer", calls))
                 if len(contestants) == 1:
                     contestants.append(worker.contestant(KERNEL, "kernel", calls))
+                if len(raced) > 1 and (case := many_cases(each, _MANY)):
+                    worker = stack.enter_context(working(each, runtime, many, case=case))
+                    turn = worker.contestant(_batch(name, runtime), "many", max(1, calls // 10))
+                    contestants.append(turn)
         return race(contestants, rules, setting.turns("gate"))
 
 
 def _warm(name: str, runtime: str) -> str:
     return f"{name}: {runtime}, warm call"
+
+
+def _batch(name: str, runtime: str) -> str:
+    return f"{name}: {runtime}, {_MANY} at once"
 
 
 def _files(name: str, runtime: str) -> str:
@@ -140,7 +153,7 @@ def _own(subject: Subject, budget: Budget, lanes: dict[str, Lane]) -> list[Bar]:
         megabytes = [subject.size / 1e6]
         bars.append(judged("size of all files", megabytes, budget.size / 1e6, unit="MB"))
     if budget.latency is not None:
-        runtime = subject.runtimes[0]
+        runtime = next(iter(subject.runtimes), "Python")
         what, warm = f"latency: warm call in {runtime} / reference kernel", _warm("this", runtime)
         bars.append(compared(what, lanes, warm, KERNEL, budget.latency))
     return bars
@@ -151,13 +164,17 @@ def _against(
 ) -> list[Bar]:
     """Judge how much longer this crate takes; what the one before cannot do is no fault of it."""
     bars = []
+    if not runtimes:
+        note = "no runtime that both have a Python program for is here: nothing was raced"
+        bars.append(judged(f"this / {before.title}", (), budget.slower, note=note))
+    kinds = ((_warm, "warm call"), (_batch, f"{_MANY} at once"), (_files, "whole process"))
     for runtime in runtimes:
-        for kind, words in ((_warm, "warm call"), (_files, "whole process")):
+        for kind, words in kinds:
             new, old = kind("this", runtime), kind(before.title, runtime)
             if old not in lanes:
                 continue
             what = f"{runtime}, {words}: this / {before.title}"
-            if lanes[old].failure:
+            if lanes[old].failure and not (new in lanes and lanes[new].failure):
                 why = f"{before.title} was not raced: {lanes[old].failure}"
                 bars.append(Bar(what, None, budget.slower, False, "x", True, why))
                 continue

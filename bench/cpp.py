@@ -21,5 +21,7 @@ def programs(subject: Subject, build: Path) -> Programs:
         sources |= {f"bench/{path.name}": path for path in baselines.iterdir()}
         made = (PROGRAM, *_BASELINES)
         options = ("-DTORCHCRATE_BENCH=ON",)
-        built = build_cpp(sources, build.with_name("cpp-bench"), made, options).resolve()
+        build = build.resolve()
+        beside = build.with_name(f"{build.name}-bench")
+        built = build_cpp(sources, beside, made, options).resolve()
     return Programs(built, *(built.with_name(name) for name in _BASELINES))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from torchcrate.cores import cores
 
+_THREADS = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _PACKAGES = ("torch", "onnxruntime", "numpy", "pillow")
 
 
@@ -20,6 +21,8 @@ def described() -> dict[str, str]:
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
     }
+    # What decides how many threads a runtime takes by itself, and how they wait.
+    found |= {name: os.environ[name] for name in _THREADS if name in os.environ}
     for package in _PACKAGES:
         try:
             found[package] = metadata.version(package)

@@ -58,7 +58,9 @@ def memory(subject: Subject, cpp: Programs | None, setting: Setting) -> Part:
     plot = Plot("memory", "Memory over the number of images", "images", "MB", curves)
     settings = {"images": f"{counts[0]} to {counts[-1]:,}"}
     title = "The most memory that a whole process held"
-    return Part("memory", title, settings, lanes, tuple(map(_flat, curves)), (plot,))
+    failed = {lane.name.rpartition(", ")[0]: lane.failure for lane in lanes if lane.failure}
+    bars = tuple(_flat(curve, failed.get(curve.name, "")) for curve in curves)
+    return Part("memory", title, settings, lanes, bars, (plot,))
 
 
 def _programs(subject: Subject, cpp: Programs | None) -> dict[str, Asked]:
@@ -75,7 +77,7 @@ def _counts(many: int, files: int) -> list[int]:
     return sorted(set(whole))
 
 
-def _flat(curve: Curve) -> Bar:
-    peaks = [peak for _, peak in curve.points]
+def _flat(curve: Curve, failure: str) -> Bar:
+    peaks = [peak for _, peak in curve.points] if not failure else []
     what = f"1 memory of {curve.name}: the most at any number / at {_FEW}"
-    return judged(what, [max(peaks) / peaks[0]] if len(peaks) > 1 else [], _FLAT)
+    return judged(what, [max(peaks) / peaks[0]] if len(peaks) > 1 else [], _FLAT, note=failure)

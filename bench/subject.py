@@ -1,5 +1,6 @@
 """The crate that is measured, and the inputs that it is asked with."""
 
+import glob
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from torchcrate.bench.bare import Array
 from torchcrate.errors import ContractError, FolderError
 from torchcrate.export.artifact import Artifact
 from torchcrate.files import writing
-from torchcrate.model.cases import example
+from torchcrate.model.cases import example, one, sizes_in
 from torchcrate.model.contract import Contract, TensorSpec
 from torchcrate.model.samples import pattern
 
@@ -51,8 +52,8 @@ class Subject:
 
     @property
     def size(self) -> int:
-        """Bytes of all its files."""
-        return sum(file.size for file in self.files)
+        """Bytes of all its files but the figures of a benchmark."""
+        return sum(file.size for file in self.files if file.role != "bench")
 
     @property
     def reads_images(self) -> bool:
@@ -107,6 +108,32 @@ def one_case(subject: Subject) -> dict[str, Array]:
     return example(subject.contract)
 
 
+def batch_axis(contract: Contract) -> str | None:
+    """Return the free axis that is the first of every input; None if there is none."""
+    first = {given.axes[0] if given.axes else 0 for given in contract.inputs}
+    axis = first.pop() if len(first) == 1 else None
+    return axis if isinstance(axis, str) else None
+
+
+def batch_case(subject: Subject, batch: int | None) -> dict[str, Array]:
+    """Return the inputs of one call with so many entries."""
+    contract = subject.contract
+    if batch is not None and subject.reads_images:
+        return {subject.image.name: drawn(batch, subject.image_shape())}
+    sizes = sizes_in(contract, example(contract))
+    axis = batch_axis(contract)
+    if batch is not None and axis is not None:
+        sizes[axis] = batch
+    return one(contract, sizes, seed=1)
+
+
+def many_cases(subject: Subject, batch: int) -> dict[str, Array] | None:
+    """Return the inputs of one call with so many entries; None if none may have as many."""
+    axis = batch_axis(subject.contract)
+    allowed = axis is not None and subject.contract.sizes_of(axis).hold(batch)
+    return batch_case(subject, batch) if allowed else None
+
+
 def shape_of(axes: Sequence[int | str]) -> tuple[int, int, int]:
     """Return channels, height and width of an image whose batch has these four axes."""
     channels, high, wide = (
@@ -141,7 +168,7 @@ class Images:
     @property
     def pattern(self) -> str:
         """What `--image` is given to read all of them."""
-        return f"{self.folder}/*.png"
+        return f"{glob.escape(str(self.folder))}/*.png"
 
 
 def images(subject: Subject, count: int, scratch: Path, data_dir: Path | None) -> Images:
@@ -166,7 +193,8 @@ def images(subject: Subject, count: int, scratch: Path, data_dir: Path | None) -
     folder = (scratch / f"{kind.lower()}-{'x'.join(map(str, shape))}-{count}").resolve()
     names = folder.with_suffix(".txt")
     made = Images(folder, names, count, f"{kind} {shape[2]}x{shape[1]}")
-    if names.is_file():  # written last
+    paths = "".join(f"{folder}/{number:06}.png\n" for number in range(count))
+    if names.is_file() and names.read_text() == paths:  # written last
         return made
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -174,7 +202,7 @@ def images(subject: Subject, count: int, scratch: Path, data_dir: Path | None) -
             part = drawn(min(_DRAWN_AT_ONCE, count - start), shape) if digits is None else digits
             for number in range(start, min(start + _DRAWN_AT_ONCE, count)):
                 _write(folder / f"{number:06}.png", part[number % len(part)])
-        names.write_text("".join(f"{folder}/{number:06}.png\n" for number in range(count)))
+        names.write_text(paths)
     return made
 
 

@@ -8,7 +8,7 @@ from torchcrate.bench.results import Lane, Plot, Spread
 from torchcrate.bench.words import seconds
 
 _WIDTH = 760
-_LEFT, _RIGHT, _TOP = 210, 90, 44
+_RIGHT, _TOP = 90, 44
 _ROW = 24
 _COLOURS = ("#1f6fb4", "#c8501e", "#2a8a4a", "#7a4fa3", "#8a6d1c", "#b23a6f", "#3a8f96", "#666666")
 _STYLE = (
@@ -24,16 +24,17 @@ def strips(title: str, lanes: Sequence[Lane]) -> str:
     """
     drawn = [(lane, Spread.of(lane.seconds)) for lane in lanes if lane.rounds]
     if not drawn:
-        return _picture(title, _TOP, [_text(_LEFT, _TOP, "nothing was measured")])
+        return _picture(title, _TOP, [_text(8, _TOP, "nothing was measured")])
+    left = 24 + 7 * max(len(lane.name) for lane, _ in drawn)
     ends = [value for _, lies in drawn for value in (lies.low, lies.p99)]
-    axis = Axis.over(ends, _LEFT, _WIDTH - _RIGHT, logarithmic=True)
+    axis = Axis.over(ends, left, _WIDTH - _RIGHT, logarithmic=True)
     bottom = _TOP + _ROW * len(drawn)
     body = [_upright(axis, tick, _TOP, bottom, seconds(tick)) for tick in axis.ticks()]
     for number, (lane, lies) in enumerate(drawn):
         y, colour = _TOP + _ROW * (number + 0.5), _COLOURS[0]
         low, median, high, p99 = map(axis.at, (lies.low, lies.median, lies.high, lies.p99))
         body += [
-            _text(_LEFT - 10, y + 4, lane.name, "end"),
+            _text(left - 10, y + 4, lane.name, "end"),
             _line(low, y, p99, y, colour, 1),
             _line(low, y, high, y, colour, 6, 0.45),
             _line(median, y - 7, median, y + 7, colour, 3),
@@ -46,7 +47,7 @@ def curves(plot: Plot) -> str:
     """Draw the curves of a plot, each with its name at the right of its last point."""
     points = [point for curve in plot.curves for point in curve.points]
     if not points:
-        return _picture(plot.title, _TOP, [_text(_LEFT, _TOP, "nothing was measured")])
+        return _picture(plot.title, _TOP, [_text(8, _TOP, "nothing was measured")])
     longest = max(len(curve.name) for curve in plot.curves)
     left, right, bottom = 70, max(190, 24 + 7 * longest), 360
     kind = {"logarithmic": plot.logarithmic}

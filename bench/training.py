@@ -23,6 +23,17 @@ class _Reached(msgspec.Struct):
     accuracy: float
 
 
+def data_of(setting: Setting) -> Path:
+    """Return the folder with MNIST.
+
+    Raises:
+        FolderError: If none is named.
+    """
+    if setting.data_dir is None:
+        raise FolderError("training needs MNIST: name its folder with --data-dir")
+    return setting.data_dir
+
+
 def training(setting: Setting) -> Part:
     """Train both ways in turns and plot accuracy over seconds, start and reading included.
 
@@ -33,8 +44,7 @@ def training(setting: Setting) -> Part:
         FolderError: If no folder with MNIST is named.
         RunnerError: If a training fails.
     """
-    if setting.data_dir is None:
-        raise FolderError("training needs MNIST: name its folder with --data-dir")
+    data_dir = data_of(setting)
     chosen = setting.rules
     rules = Rules(min(chosen.rounds, 3), 0, chosen.seed)
     programs = {_OURS: ("ours", _EPOCHS), _THEIRS: ("tutorial", _TUTORIAL)}
@@ -43,7 +53,7 @@ def training(setting: Setting) -> Part:
         for name in turns:
             setting.say(f"training: {name}, {number + 1} of {rules.rounds}")
             module, count = programs[name]
-            reached[name].append(_trained(module, setting.data_dir, count, chosen.seed + number))
+            reached[name].append(_trained(module, data_dir, count, chosen.seed + number))
     lanes = tuple(
         Lane(name, tuple((run[-1].seconds,) for run in runs)) for name, runs in reached.items()
     )

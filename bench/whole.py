@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from torchcrate.bench import svg
@@ -15,10 +16,10 @@ from torchcrate.bench.results import Part, Results
 from torchcrate.bench.setting import Setting
 from torchcrate.bench.start import start
 from torchcrate.bench.subject import Programs, Subject
-from torchcrate.bench.training import training
+from torchcrate.bench.training import data_of, training
 from torchcrate.bench.words import shown
 from torchcrate.errors import UsageError
-from torchcrate.files import write_whole
+from torchcrate.files import write_whole, writing
 
 JSON, TABLE = "bench.json", "bench.txt"
 PARTS = ("files", "start", "latency", "busy", "memory")
@@ -39,7 +40,7 @@ def bench(subject: Subject, parts: Sequence[str], setting: Setting) -> Results:
 
     Args:
         subject: The crate.
-        parts: Of PARTS and MORE; what the crate has nothing for is left out.
+        parts: Of PARTS and MORE; what the crate has nothing for is left out, with a word.
         setting: How much, how often and where.
 
     Raises:
@@ -50,21 +51,37 @@ def bench(subject: Subject, parts: Sequence[str], setting: Setting) -> Results:
     unknown = [part for part in parts if part not in (*PARTS, *MORE)]
     if unknown:
         raise UsageError(f"{unknown[0]!r} is no part: there are {', '.join((*PARTS, *MORE))}")
+    if "training" in parts:
+        data_of(setting)
+    with writing(setting.out):  # known before an hour has gone into it
+        setting.out.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=setting.out).close()
     machine, programs = described(), None
     if subject.sources and _PROGRAMS & set(parts):
         from torchcrate.bench import cpp  # torch, which takes a second to import
 
         setting.say("build C++")
         programs = cpp.programs(subject, setting.build)
+    results = Results(subject.title, subject.content, machine, setting.rules.seed, ())
     with tempfile.TemporaryDirectory(prefix="torchcrate-") as folder:
-        found = [
-            result
-            for part in parts
-            if (subject.reads_images or part not in _IMAGES)
-            and ("torchscript" in subject.runtimes or part not in _TORCHSCRIPT)
-            for result in _run(part, subject, programs, setting, Path(folder))
-        ]
-    return Results(subject.title, subject.content, machine, setting.rules.seed, tuple(found))
+        for part in parts:
+            lacks = _lacks(subject, part)
+            if lacks:
+                setting.say(f"{part} is left out: {lacks}")
+                continue
+            for result in _run(part, subject, programs, setting, Path(folder)):
+                results = replace(results, parts=(*results.parts, result))
+                save(results, setting.out)  # whatever becomes of the next one
+    return results
+
+
+def _lacks(subject: Subject, part: str) -> str:
+    """Return why a part has nothing to ask of a crate, "" if it has."""
+    if part in _IMAGES and not subject.reads_images:
+        return "the crate reads no images"
+    if part in _TORCHSCRIPT and "torchscript" not in subject.runtimes:
+        return "the crate has no program for TorchScript here"
+    return ""
 
 
 def _run(
@@ -117,7 +134,7 @@ def save(results: Results, out: Path) -> tuple[Path, ...]:
     for part in results.parts:
         if part.plots:
             written |= {f"bench-{plot.name}.svg": svg.curves(plot) for plot in part.plots}
-        else:
+        elif part.lanes:
             written[f"bench-{part.name}.svg"] = svg.strips(part.title, part.lanes)
     for name, text in written.items():
         write_whole(out / name, text.encode())

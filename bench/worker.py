@@ -117,7 +117,9 @@ def _started(command: list[str]) -> Iterator[Worker]:
 @contextmanager
 def neighbours(count: int) -> Iterator[None]:
     """Keep `count` cores busy during the block, as other jobs of a shared machine would."""
-    code = "print(flush=True)\nwhile True: pass"
+    # Ctrl-C reaches them too: whoever started them ends them.
+    code = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); print(flush=True)\n"
+    code += "while True: pass"
     spin = [sys.executable, "-I", "-S", "-c", code]
     busy = [subprocess.Popen(spin, stdout=subprocess.PIPE) for _ in range(count)]
     try:

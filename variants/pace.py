@@ -5,13 +5,11 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from torchcrate.bench.bare import Array
 from torchcrate.bench.race import Contestant, Rules, race, ratios
 from torchcrate.bench.results import Lane
-from torchcrate.bench.subject import Subject, drawn
+from torchcrate.bench.subject import Subject, batch_axis, batch_case
 from torchcrate.bench.worker import working
 from torchcrate.errors import RunnerError
-from torchcrate.model import cases
 from torchcrate.model.contract import Contract
 from torchcrate.verify.figures import Pace
 
@@ -40,8 +38,8 @@ def paces(
         on_step: Called with a word before each race.
 
     Returns:
-        By name what was found, model.onnx being ""; nothing for one that failed, or without
-        variants to race.
+        By name what was found, model.onnx being "", at every size; nothing for one that failed at
+        one of them, or without variants to race.
 
     Raises:
         RunnerError: If model.onnx itself fails.
@@ -56,13 +54,15 @@ def paces(
         once, lanes = _race(subject, names, batch, rules, scratch)
         for name, lane in zip(("", *names), lanes, strict=True):
             found[name] = (*found.get(name, ()), *_pace(lane, lanes[0], batch))
-    return found
+            if lane.failure:
+                on_step(f"{name} at batch {batch}: {lane.failure}")
+    return {name: each for name, each in found.items() if len(each) == len(found[""])}
 
 
 def faster(found: Sequence[Pace]) -> str:
     """Return why a variant is not faster, "" if it is: three rounds of four, at each size."""
     if not found:
-        return "it was not raced"
+        return "it was not raced, or failed in one of the races"
     slow = [pace for pace in found if not pace.high < 1]
     if not slow:
         return ""
@@ -81,32 +81,13 @@ def _batches(contract: Contract) -> list[int | None]:
     return [least, most] if most > least else [least]
 
 
-def batch_axis(contract: Contract) -> str | None:
-    """Return the free axis that is the first of every input; None if there is none."""
-    first = {given.axes[0] if given.axes else 0 for given in contract.inputs}
-    axis = first.pop() if len(first) == 1 else None
-    return axis if isinstance(axis, str) else None
-
-
-def _inputs(subject: Subject, batch: int | None) -> dict[str, Array]:
-    """Return the inputs of one call with so many entries."""
-    contract = subject.contract
-    if batch is not None and subject.reads_images:
-        return {subject.image.name: drawn(batch, subject.image_shape())}
-    sizes = cases.sizes_in(contract, cases.example(contract))
-    axis = batch_axis(contract)
-    if batch is not None and axis is not None:
-        sizes[axis] = batch
-    return cases.one(contract, sizes, seed=1)
-
-
 def _race(
     subject: Subject, names: Sequence[str], batch: int | None, rules: Rules, scratch: Path
 ) -> tuple[float, tuple[Lane, ...]]:
     """Return the seconds of one call of model.onnx, and a lane for it and for each variant."""
     folder = scratch / f"batch-{batch}"
     folder.mkdir()
-    given = _inputs(subject, batch)
+    given = batch_case(subject, batch)
     runtimes = (_MODEL, *(f"{_MODEL}-{name}" for name in names))
     with ExitStack() as stack:
         workers = [

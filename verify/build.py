@@ -44,13 +44,14 @@ def build_cpp(
         FolderError: If `build` cannot be written.
     """
     with _alone(build):
-        program, stamp = build / programs[0], build / _STAMP
-        wanted = _digest(sources)
-        if not (program.is_file() and stamp.is_file() and stamp.read_text() == wanted):
+        stamp, wanted = build / _STAMP, _digest(sources)
+        made = [build / name for name in programs]
+        there = all(file.is_file() for file in (*made, stamp))
+        if not (there and stamp.read_text() == wanted):
             before()
             _build(sources, build, programs, options)
             write_whole(stamp, wanted.encode())
-        return program
+        return made[0]
 
 
 def _build(

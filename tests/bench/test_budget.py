@@ -3,6 +3,7 @@
 import json
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -13,6 +14,7 @@ from torchcrate.bench.results import Part, Results
 from torchcrate.bench.setting import Setting
 from torchcrate.bench.subject import Subject
 from torchcrate.errors import BudgetError
+from torchcrate.export.artifact import Artifact
 
 pytestmark = pytest.mark.seconds(40)
 
@@ -78,6 +80,68 @@ def test_a_crate_that_does_not_answer_is_stopped(
 
     with pytest.raises(BudgetError, match="refused"):
         require(part)
+
+
+def test_both_that_cannot_answer_are_no_release(
+    pulled: Make, subject: Value, setting: Setting, tmp_path: Path
+) -> None:
+    both = [pulled("new"), pulled("old")]
+    for crate in both:
+        (crate / "model.onnx").write_bytes(b"damaged")
+
+    part = gate(subject(both[0], "net 2"), subject(both[1], "net 1"), Budget(), setting, tmp_path)
+
+    with pytest.raises(BudgetError, match="refused"):
+        require(part)
+
+
+def test_many_at_once_are_raced_too(
+    pulled: Make, subject: Value, setting: Setting, tmp_path: Path
+) -> None:
+    new = pulled("new")
+    runner = (new / "run_onnx.py").read_text()
+    slow = "    def run(given: Sequence[Array | None]) -> Any:\n"
+    assert slow in runner
+    wait = f"{slow}        import time; time.sleep({LATE} * (len(given[0]) > 1))\n"
+    (new / "run_onnx.py").write_text(runner.replace(slow, wait))
+
+    part = gate(subject(new, "net 2"), subject(pulled("old"), "net 1"), Budget(), setting, tmp_path)
+
+    many = next(bar for bar in part.bars if "64 at once" in bar.what)
+    assert not many.holds
+
+
+def test_a_version_without_a_runtime_in_common_is_no_release_unseen(
+    pulled: Make, subject: Value, setting: Setting, tmp_path: Path
+) -> None:
+    new, old = pulled("new"), pulled("old")
+    (old / "run_onnx.py").unlink()
+
+    part = gate(subject(new, "net 2"), subject(old, "net 1"), Budget(1e6), setting, tmp_path)
+
+    held = {bar.what.partition(":")[0]: bar.holds for bar in part.bars}
+    assert held == {"latency": True, "this / net 1": False}
+    with pytest.raises(BudgetError, match="nothing was raced"):
+        require(part)
+
+
+def test_a_crate_without_a_python_runtime_has_no_latency(
+    pulled: Make, subject: Value, setting: Setting, tmp_path: Path
+) -> None:
+    new = pulled("new")
+    (new / "run_onnx.py").unlink()
+
+    part = gate(subject(new, "net 2"), None, Budget(latency=5), setting, tmp_path)
+
+    with pytest.raises(BudgetError, match="did not take part"):
+        require(part)
+
+
+def test_the_figures_of_a_benchmark_are_no_part_of_the_size(pulled: Make, subject: Value) -> None:
+    crate = subject(pulled("new"), "net 1")
+    evidence = Artifact("bench.json", "bench", "evidence", 10**9, "0" * 64, ())
+
+    assert replace(crate, files=(*crate.files, evidence)).size == crate.size
 
 
 def test_latency_and_size_are_held_to_their_budgets(

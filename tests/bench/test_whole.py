@@ -1,15 +1,17 @@
 """A crate's own programs are measured as they ship; what one of them cannot do is its own line."""
 
+import glob
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
+from torchcrate.bench.memory import memory
 from torchcrate.bench.results import Results
 from torchcrate.bench.setting import Setting
 from torchcrate.bench.subject import Subject, drawn, images, one_case
-from torchcrate.bench.training import training
 from torchcrate.bench.whole import JSON, TABLE, bench, save
 from torchcrate.errors import FolderError, UsageError
 from torchcrate.model.contract import Contract, TensorSpec
@@ -63,9 +65,13 @@ def test_what_is_no_part_is_one_line(pulled: Make, subject: Value, setting: Sett
         bench(subject(pulled("crate"), "net"), ("speed",), setting)
 
 
-def test_training_without_data_is_one_line(setting: Setting) -> None:
+def test_training_without_data_is_one_line_before_anything_is_raced(
+    pulled: Make, subject: Value, setting: Setting
+) -> None:
     with pytest.raises(FolderError, match="--data-dir"):
-        training(setting)
+        bench(subject(pulled("crate"), "net"), ("latency", "training"), setting)
+
+    assert not setting.out.exists()
 
 
 def test_files_are_written_once_and_are_the_drawn_images(
@@ -84,6 +90,49 @@ def test_files_are_written_once_and_are_the_drawn_images(
     assert first.names.read_text().splitlines() == sorted(map(str, times))
     pixels = Image.open(first.folder / "000002.png")
     assert pixels.tobytes() == drawn(3, (1, 28, 28))[2].tobytes()
+
+
+def test_files_of_a_folder_that_moved_are_found_where_it_is(
+    pulled: Make, subject: Value, setting: Setting
+) -> None:
+    crate = subject(pulled("crate"), "net")
+    out = setting.out.with_name("out [1]")
+    images(crate, 3, setting.out, None)
+    setting.out.rename(out)
+
+    there = images(crate, 3, out, None)
+
+    paths = there.names.read_text().splitlines()
+    assert paths == sorted(glob.glob(there.pattern))
+    assert len(paths) == 3
+
+
+def test_a_program_that_dies_of_many_images_is_not_flat(
+    pulled: Make, subject: Value, setting: Setting
+) -> None:
+    crate = pulled("crate")
+    dying = 'import sys\nif sys.argv.count("--image") > 1: sys.exit("out of memory")\n'
+    runner = crate / "run_onnx.py"
+    text = runner.read_text()
+    at = text.index("import re")
+    runner.write_text(text[:at] + dying + text[at:])
+
+    part = memory(subject(crate, "net"), None, setting)
+
+    (bar,) = part.bars
+    assert not bar.holds
+    assert "out of memory" in bar.note
+
+
+def test_what_a_crate_has_nothing_for_is_left_out_with_a_word(
+    pulled: Make, subject: Value, setting: Setting
+) -> None:
+    said: list[str] = []
+
+    results = bench(subject(pulled("crate"), "net"), ["busy"], replace(setting, say=said.append))
+
+    assert results.parts == ()
+    assert said == ["busy is left out: the crate has no program for TorchScript here"]
 
 
 @pytest.mark.parametrize(

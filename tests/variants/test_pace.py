@@ -2,8 +2,9 @@
 
 import pytest
 
+from torchcrate.bench.subject import batch_axis
 from torchcrate.model.contract import Contract, Sizes, tensor
-from torchcrate.variants.pace import batch_axis, faster
+from torchcrate.variants.pace import faster
 from torchcrate.verify.figures import Pace
 
 

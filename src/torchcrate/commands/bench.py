@@ -118,6 +118,8 @@ def bench(
         open_sealed(crate)  # refused before an hour has gone into it
     with ExitStack() as stack:
         if against or any(asked.values()):
+            if parts or scale or every:
+                raise UsageError("--against and budgets are a race of their own: leave parts out")
             before = _before(against, subject, address, allow_http, stack) if against else None
             budget = _budget(crate, asked)
             results = whole.gate_alone(subject, before, budget, setting)
