@@ -62,11 +62,8 @@ int answer_images(const Options& options) {
                 if (!said.err.empty()) code = 1;
               }};
   if (optimise) {  // after the first answer, so that nobody waits for it longer than for one image
-    Tasks first = tasks;
-    first.take = [&, begun = false](Piece& piece) mutable {
-      return !std::exchange(begun, true) && pieces.take(piece);
-    };
-    in_order(1, first);
+    Piece piece;
+    if (tasks.take(piece)) tasks.answer(piece, tasks.deliver);
     model.optimize();
   }
   in_order(threads, tasks);
@@ -86,10 +83,12 @@ void declare(CLI::App& app, Options& options) {
                                  "a safetensors file with the contract's inputs, as NAME or as "
                                  "CASE.NAME")
                       ->type_name("IN");
-  auto* selftest = app.add_flag("--selftest", options.selftest, "replay the golden vectors here");
+  auto* selftest = app.add_flag("--selftest", options.selftest, "replay the golden vectors here")
+                       ->disable_flag_override();
   auto* json = app.add_flag("--json", options.json,
                             "with --image one JSON object a line for each image; alone, answer "
-                            "each line of stdin, an object with the inputs by name");
+                            "each line of stdin, an object with the inputs by name")
+                   ->disable_flag_override();
   auto* out = app.add_option("--out", options.out, "where --tensors writes its answers")
                   ->type_name("OUT")
                   ->needs(tensors);

@@ -11,6 +11,8 @@ namespace {
 
 using nlohmann::json;
 
+constexpr int kMaxDepth = 64;  // what copies or reads JSON calls itself for each level
+
 [[noreturn]] void refuse(const std::string& why) { throw ContractError("not a contract: " + why); }
 
 bool is_count(const json& value, std::int64_t least) {
@@ -125,9 +127,13 @@ std::string Limits::words() const {
 }
 
 Sizes Contract::check_inputs(const Given& given) const {
+  if (given.size() != inputs.size()) {
+    throw ContractError("there are " + std::to_string(given.size()) + " inputs, the contract has " +
+                        std::to_string(inputs.size()));
+  }
   Sizes call;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
-    if (given.at(i)) {
+    if (given[i]) {
       check(*this, inputs[i], *given[i], call);
     } else if (!inputs[i].optional) {
       throw ContractError("tensor " + inputs[i].name + " is missing");
@@ -154,7 +160,10 @@ Contract Contract::parse(const std::string& text) {
   if (text.empty()) throw ContractError("it carries no contract");
   json value;
   try {
-    value = json::parse(text);
+    value = json::parse(text, [](int depth, json::parse_event_t, json&) {
+      if (depth > kMaxDepth) refuse("nested too deeply");
+      return true;
+    });
   } catch (const json::exception& error) {
     refuse(error.what());
   }

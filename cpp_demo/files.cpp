@@ -71,8 +71,8 @@ Bytes read_file(const fs::path& path, std::size_t limit) {
 void write_whole(const fs::path& path, const Bytes& data) {
   fs::path partial = path;
   partial += ".partial";
+  File file = open(partial, "wb");
   try {
-    File file = open(partial, "wb");
     // fwrite must not be given the null pointer of an empty vector.
     if (!data.empty() && std::fwrite(data.data(), 1, data.size(), file.get()) != data.size())
       fail();

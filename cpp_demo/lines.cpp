@@ -12,6 +12,8 @@
 
 namespace {
 
+constexpr std::size_t kMaxAxes = 64;  // as numpy has them; `flatten` calls itself for each
+
 using Json = nlohmann::ordered_json;  // what is foreign is named in the order of the line
 
 /// Appends the innermost values of nested lists; false if the lengths of the lists differ.
@@ -44,6 +46,9 @@ Tensor tensor_of(const Contract& contract, const TensorSpec& spec, const Json& v
   for (const Json* inner = &value; inner->is_array(); inner = &inner->front()) {
     tensor.shape.push_back(static_cast<std::int64_t>(inner->size()));
     if (inner->empty()) break;
+    if (tensor.shape.size() > kMaxAxes) {
+      throw ContractError(spec.name + " is no regular list of numbers");
+    }
   }
   std::vector<const Json*> leaves;
   if (!flatten(value, tensor.shape, 0, leaves)) {
@@ -84,6 +89,8 @@ void require_input(const Contract& contract, const std::string& name) {
 Given given_by(const Contract& contract, const std::string& line) {
   Json call;
   try {
+    // JSON has no zero byte, and the parser would take one for the end.
+    if (line.find('\0') != std::string::npos) throw ContractError("not an object of JSON");
     call = Json::parse(line);
   } catch (const Json::out_of_range&) {
     throw ContractError("a number is beyond float64");
@@ -120,5 +127,6 @@ int answer_lines(const ScriptModel& model, std::istream& in, std::ostream& out,
     if (!out) throw RunnerError("cannot write the answers: no space left, or nobody reads");
     if (!reason.empty()) errors << "Error: " << reason << '\n';
   }
+  if (in.bad()) throw RunnerError("cannot read the calls on stdin");
   return code;
 }

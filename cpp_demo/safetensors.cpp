@@ -34,6 +34,8 @@ json parse_header(const std::uint8_t* begin, const std::uint8_t* end) {
     }
     return true;
   };
+  // JSON has no zero byte, and the parser would take one for the end.
+  if (std::find(begin, end, 0) != end) throw SafeTensorsError("the header is not JSON");
   try {
     json header = json::parse(begin, end, watch);
     if (!header.is_object()) throw SafeTensorsError("the header is not an object");
@@ -46,10 +48,11 @@ json parse_header(const std::uint8_t* begin, const std::uint8_t* end) {
 /// Returns the bytes that a shape asks for; they fit into `most`.
 std::uint64_t size_of(const std::vector<std::int64_t>& shape, std::uint64_t element,
                       std::uint64_t most) {
+  if (std::find(shape.begin(), shape.end(), 0) != shape.end()) return 0;
   std::uint64_t size = element;
   for (const std::int64_t axis : shape) {
     const auto count = static_cast<std::uint64_t>(axis);
-    if (count != 0 && size > most / count) throw SafeTensorsError("a shape exceeds the data");
+    if (size > most / count) throw SafeTensorsError("a shape exceeds the data");
     size *= count;
   }
   return size;
@@ -123,7 +126,7 @@ Bytes dump_safetensors(const Tensors& tensors) {
   for (const auto& [name, tensor] : tensors) {
     const auto* const dtype =
         std::find_if(std::begin(kDTypes), std::end(kDTypes),
-                     [&](const DType& candidate) { return tensor.dtype == candidate.word; });
+                     [&word = tensor.dtype](const DType& known) { return word == known.word; });
     if (dtype == std::end(kDTypes)) throw SafeTensorsError("unknown dtype " + tensor.dtype);
     header[name] = {{"dtype", dtype->safetensors},
                     {"shape", tensor.shape},

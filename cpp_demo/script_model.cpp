@@ -75,6 +75,11 @@ torch::Tensor to_torch(const Tensor& tensor) {
   for (const auto& [word, type] : kScalarTypes) {
     if (tensor.dtype == word) {
       const torch::Tensor result = torch::empty(tensor.shape, type);
+      if (tensor.data.size() != result.nbytes()) {
+        throw ContractError("a tensor has " + std::to_string(tensor.data.size()) +
+                            " bytes, its shape and dtype ask for " +
+                            std::to_string(result.nbytes()));
+      }
       if (!tensor.data.empty()) {
         std::memcpy(result.mutable_data_ptr(), tensor.data.data(), tensor.data.size());
       }
@@ -116,7 +121,7 @@ std::vector<torch::Tensor> tensors_of(const torch::IValue& answer) {
   return tensors;
 }
 
-bool close(const torch::Tensor& one, const torch::Tensor& other) {
+bool alike(const torch::Tensor& one, const torch::Tensor& other) {
   if (one.scalar_type() != other.scalar_type() || one.sizes() != other.sizes()) return false;
   const torch::Tensor want = other.to(torch::kFloat64);
   return ((one.to(torch::kFloat64) - want).abs() <= kClose * (1 + want.abs())).all().item<bool>();
@@ -133,11 +138,9 @@ struct ScriptModel::Module {
 
   std::vector<torch::Tensor> call(torch::jit::Module& callee,
                                   const std::vector<torch::IValue>& arguments) const {
-    // OpenMP and the executor keep these for each thread. What the executor gains by watching the
-    // first calls is less than these take, on a CPU.
-    thread_local const bool ready =
-        (at::init_num_threads(), torch::jit::setGraphExecutorOptimize(false), true);
-    (void)ready;
+    at::init_num_threads();  // OpenMP keeps it for each thread
+    // What the executor gains by watching the first calls is less than these take, on a CPU.
+    const torch::jit::GraphOptimizerEnabledGuard plain(false);
     return tensors_of(callee.forward(arguments));
   }
 
@@ -146,7 +149,7 @@ struct ScriptModel::Module {
     std::vector<torch::Tensor> want = call(script, arguments);
     try {
       const std::vector<torch::Tensor> got = call(*optimised, arguments);
-      if (std::equal(got.begin(), got.end(), want.begin(), want.end(), close)) return want;
+      if (std::equal(got.begin(), got.end(), want.begin(), want.end(), alike)) return got;
     } catch (const std::exception&) {
       // It cannot do what the model can: that is all there is to know.
     }

@@ -33,6 +33,8 @@ def main(runtime: str, load: Load, arguments: Sequence[str] | None = None) -> in
     Returns:
         The exit code.
     """
+    if sys.stderr is None:  # closed by whoever began the process: print would take stdout
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - until the process ends
     for stream in (sys.stdout, sys.stderr):  # a file's name need not be text
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="surrogateescape")
@@ -88,6 +90,8 @@ def _dispatch(runtime: str, load: Load, options: argparse.Namespace) -> int:
         with closing(in_order(pictures.answer, pictures.pieces(chain(first, rest)))) as answered:
             return _say(answered)
     if options.json:
+        if sys.stdin is None:  # as it is where whoever began the process closed it
+            raise RunError(RUNNER, "cannot read the calls on stdin")
         model = load(options.crate, "warm", options.device)
         return _say([said] for said in answer_lines(model, sys.stdin.buffer))
     model = load(options.crate, "exact", options.device)

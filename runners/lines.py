@@ -14,13 +14,16 @@ from typing import Any
 import numpy as np
 
 from contract import Contract, TensorSpec, unlike
-from runtime import CONTRACT, Array, Model, RunError
+from runtime import CONTRACT, RUNNER, Array, Model, RunError
 from wording import json_outputs
+
+
+_MAX_AXES = 64  # as numpy has them; `_flatten` calls itself for each
 
 
 def answer_lines(model: Model, lines: Iterable[bytes]) -> Iterator[tuple[str, str]]:
     """Yield for each of `lines` a line of JSON, and "" or why it could not be answered."""
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(_read(lines), 1):
         try:
             answers = model.answer(_inputs(model.contract, line))
             yield json_outputs(model.contract, answers), ""
@@ -29,10 +32,19 @@ def answer_lines(model: Model, lines: Iterable[bytes]) -> Iterator[tuple[str, st
             yield json.dumps({"error": reason}), reason
 
 
+def _read(lines: Iterable[bytes]) -> Iterator[bytes]:
+    try:
+        yield from lines
+    except OSError as error:
+        raise RunError(RUNNER, "cannot read the calls on stdin") from error
+
+
 def _inputs(contract: Contract, line: bytes) -> list[Array | None]:
     """Return the tensors on a line, in the contract's order."""
     try:
         call = json.loads(line, parse_constant=_no_json)
+        if isinstance(call, dict):
+            "".join(call).encode()  # half a surrogate is no character, and cannot be printed
     except (ValueError, RecursionError):
         call = None
     try:
@@ -54,12 +66,18 @@ def _no_json(word: str) -> None:
 
 def _beyond(value: Any) -> bool:
     """Return whether a number in nested lists or objects is larger than any float64."""
-    if isinstance(value, list | dict):
-        return any(map(_beyond, value.values() if isinstance(value, dict) else value))
-    try:
-        return isinstance(value, int | float) and math.isinf(float(value))
-    except OverflowError:
-        return True
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, list | dict):
+            waiting.extend(one.values() if isinstance(one, dict) else one)
+            continue
+        try:
+            if isinstance(one, int | float) and math.isinf(float(one)):
+                return True
+        except OverflowError:
+            return True
+    return False
 
 
 def _tensors(contract: Contract, call: Any) -> list[Array | None]:
@@ -82,6 +100,8 @@ def _tensor(contract: Contract, spec: TensorSpec, value: Any) -> Array:
     while isinstance(inner, list):
         shape.append(len(inner))
         inner = inner[0] if inner else None
+        if len(shape) > _MAX_AXES:
+            raise RunError(CONTRACT, f"{spec.name} is no regular list of numbers")
     leaves: list[Any] = []
     if not _flatten(value, shape, leaves):
         raise RunError(CONTRACT, f"{spec.name} is no regular list of numbers")

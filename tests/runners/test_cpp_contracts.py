@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import textwrap
 from collections.abc import Callable
 from functools import partial
@@ -272,7 +273,7 @@ def test_what_json_has_no_number_for_is_said_alike_in_python_and_cpp(
 ) -> None:
     sides = [tensor("x", dtype, ["n"])], [tensor("y", dtype, ["n"]), tensor("lone", dtype, [])]
     crate(tmp_path, "def forward(self, x):\n    return x / 0, x[0] / 0", *sides)
-    deep = 300
+    deep = 64
     lines = {
         '{"x": [0, 1, -1, -0.0]}': {"y": [None] * 4, "lone": None},
         '{"x": [NaN]}': "not an object of JSON",
@@ -288,6 +289,12 @@ def test_what_json_has_no_number_for_is_said_alike_in_python_and_cpp(
         '{"x": [%s]}' % ("9" * 400): "a number is beyond float64",
         '{"x": ' + "[" * deep + "1" + "]" * deep + "}": f"x is {dtype}({', '.join('1' * deep)}), "
         f"the contract has {dtype}(n)",
+        **{
+            '{"x": ' + "[" * depth + "1" + "]" * depth + "}": "x is no regular list of numbers"
+            for depth in (65, 500, 900)
+        },
+        '{"\\ud800": 1}': "not an object of JSON",
+        '{"x": [1]}\0{"x": [2]}': "not an object of JSON",
     }
     if dtype != "float64":
         lines['{"x": [1e300]}'] = f"x holds a number beyond {dtype}"
@@ -306,6 +313,84 @@ def test_what_json_has_no_number_for_is_said_alike_in_python_and_cpp(
         assert done.returncode == 1
     assert answers[0].stdout == answers[1].stdout
     assert answers[0].stderr == answers[1].stderr
+
+
+def test_a_line_nested_beyond_all_measure_ends_no_program(run: Run, tmp_path: Path) -> None:
+    sides = [tensor("x", "float32", ["n"])], [tensor("y", "float32", ["n"])]
+    crate(tmp_path, "def forward(self, x):\n    return x + 1", *sides)
+    calls = '{"x": ' + "[" * 100_000 + "1" + "]" * 100_000 + '}\n{"x": [1]}\n'
+
+    for ask in (partial(run, "--json"), partial(in_python, tmp_path, "--json")):
+        first, second = map(json.loads, ask(stdin=calls).stdout.splitlines())
+        assert "error" in first
+        assert second == {"y": [2.0]}
+
+
+def test_empty_tensors_are_read_whatever_their_other_axes_are(run: Run, tmp_path: Path) -> None:
+    sides = [tensor("x", "float32", ["n", "m"])], [tensor("y", "float32", ["n", "m"])]
+    limits = {"n": {"minimum": 0}, "m": {"minimum": 0}}
+    crate(tmp_path, "def forward(self, x):\n    return x + 1", *sides, sizes=limits)
+    empty = {"a.x": np.zeros((3, 0), np.float32), "b.x": np.zeros((0, 3), np.float32)}
+    safetensors.numpy.save_file(empty, tmp_path / "in")
+
+    done = run("--tensors", "in", "--out", "out")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    answers = safetensors.numpy.load_file(tmp_path / "out")
+    assert {name: one.shape for name, one in answers.items()} == {"a.y": (3, 0), "b.y": (0, 3)}
+
+
+def test_a_contract_nested_beyond_all_measure_is_refused(run: Run, tmp_path: Path) -> None:
+    sides = [tensor("x", "float32", ["n"])], [tensor("y", "float32", ["n"])]
+    crate(tmp_path, "def forward(self, x):\n    return x + 1", *sides)
+    extra = {"contract.json": '{"inputs": ' + "[" * 200_000 + "]" * 200_000 + "}"}
+    module = torch.jit.load(str(tmp_path / "model.pt"))
+    torch.jit.save(module, str(tmp_path / "model.pt"), _extra_files=extra)
+
+    done = run("--json", stdin="")
+
+    assert done.returncode == 6
+    assert "nested too deeply" in done.stderr
+
+
+def test_stdin_that_cannot_be_read_is_no_success(run: Run, tmp_path: Path, program: Path) -> None:
+    sides = [tensor("x", "float32", ["n"])], [tensor("y", "float32", ["n"])]
+    crate(tmp_path, "def forward(self, x):\n    return x + 1", *sides)
+    for path in (ROOT / "runners").glob("*.py"):
+        shutil.copy(path, tmp_path)
+
+    python = f"{sys.executable} run_torchscript.py"
+    for line in (f"{program} --json < .", f"{program} --json <&-", f"{python} --json <&-"):
+        done = subprocess.run(
+            ["bash", "-c", line], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        said = (done.returncode, done.stdout, done.stderr)
+        assert said == (6, "", "Error: cannot read the calls on stdin\n"), line
+
+
+def test_errors_stay_off_stdout_where_stderr_is_closed(tmp_path: Path) -> None:
+    sides = [tensor("x", "float32", ["n"])], [tensor("y", "float32", ["n"])]
+    crate(tmp_path, "def forward(self, x):\n    return x + 1", *sides)
+    for path in (ROOT / "runners").glob("*.py"):
+        shutil.copy(path, tmp_path)
+    line = f"echo '[]' | {sys.executable} run_torchscript.py --json 2>&-"
+
+    done = subprocess.run(
+        ["bash", "-c", line], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+
+    (said,) = map(json.loads, done.stdout.splitlines())
+    assert said["error"].startswith("line 1: ")
+
+
+def test_a_folder_that_is_in_the_way_of_the_answers_is_left(run: Run, tmp_path: Path) -> None:
+    sides = [tensor("x", "float32", ["n"])], [tensor("y", "float32", ["n"])]
+    crate(tmp_path, "def forward(self, x):\n    return x + 1", *sides)
+    safetensors.numpy.save_file({"x": np.zeros(2, np.float32)}, tmp_path / "in")
+    (tmp_path / "out.partial").mkdir()
+
+    assert run("--tensors", "in", "--out", "out").returncode != 0
+    assert (tmp_path / "out.partial").is_dir()
 
 
 @pytest.mark.parametrize("meaning", ["probabilities", "log-probabilities", "logits", "scores"])

@@ -4,6 +4,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import torch
 
 from torchcrate.errors import ContractError, FolderError, RunnerError
 from torchcrate.verify.build import PROGRAM, build_cpp
@@ -87,3 +88,40 @@ def test_a_libtorch_with_cuda_needs_no_toolkit_and_a_new_warning_stops_nobody(
     assert "lib/libtorch_cuda.so" in rules
     assert "-Wconversion" in rules
     assert "-Werror" not in rules
+
+
+PARENT = """
+cmake_minimum_required(VERSION 3.22)
+project(parent LANGUAGES C CXX)
+add_library(warnings INTERFACE)
+add_subdirectory("{crate}" crate)
+add_subdirectory("{crate}" again)
+add_library(plugin SHARED plugin.cpp)
+target_link_libraries(plugin PRIVATE torchcrate::script_model)
+"""
+PLUGIN = """
+#include <script_model.h>
+extern "C" std::size_t answers(const char* model) {
+  return ScriptModel(model).run({Tensor{"uint8", {1, 1, 2, 2}, Bytes(4)}}).size();
+}
+"""
+
+
+def test_a_project_of_somebody_else_takes_a_crate_in(sealed: Path, tmp_path: Path) -> None:
+    """A plugin, in a project that finds no LibTorch itself and has a target called warnings."""
+    (tmp_path / "CMakeLists.txt").write_text(PARENT.format(crate=sealed))
+    (tmp_path / "plugin.cpp").write_text(PLUGIN)
+    build = tmp_path / "build"
+    torch_at = f"-DCMAKE_PREFIX_PATH={torch.utils.cmake_prefix_path}"
+    for command in (
+        ["cmake", "-S", tmp_path, "-B", build, "-G", "Ninja", torch_at],
+        ["cmake", "--build", build, "--target", "CMakeFiles/plugin.dir/plugin.cpp.o"],
+    ):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    rules = (build / "build.ninja").read_text()
+    (linked,) = (part for part in rules.split("\n\n") if "libplugin.so:" in part)
+    assert "libtorch_cpu.so" in linked
+    (compiled,) = (part for part in rules.split("\n\n") if "/script_model.cpp.o:" in part)
+    assert "-fPIC" in compiled
