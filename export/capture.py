@@ -194,6 +194,8 @@ def _surely(condition: Any, ranges: dict[Any, Any]) -> bool:
 def _decides(file: str) -> bool:
     """Return whether a file's code chooses operators, be it a network or a part of torch.nn."""
     path = Path(file)
+    if path == _TORCH / "nn/modules/module.py":
+        return False  # calls a part, and chooses nothing
     inside = path.relative_to(_TORCH).parts if path.is_relative_to(_TORCH) else ("nn",)
     return inside[0] in ("nn", "_decomp")
 

@@ -26,10 +26,11 @@ def completed(module: nn.Module, contract: Contract) -> Contract:
     Raises:
         ExportError: If the network fails, or answers with something that is no tensor, or with
             other tensors or axes from one call to the next.
-        ContractError: If an answer has a dtype that cannot cross the border.
+        ContractError: If an answer has a dtype that cannot cross the border, or there are more or
+            fewer labels than the first output has numbers.
     """
     if contract.outputs:
-        return contract
+        return _labelled(contract)
     sizes, asked = list[dict[str, int]](), list[list[tuple[str, Tensor]]]()
     for number, case in enumerate(_unlike(contract)):
         try:
@@ -59,9 +60,22 @@ def completed(module: nn.Module, contract: Contract) -> Contract:
         outputs.append(TensorSpec(name, dtype, tuple(axes)))
     own = {axis for answer in outputs for axis in answer.axes if isinstance(axis, str)}
     reckoned = {axis: Sizes(0) for axis in own - set(contract.free)}
-    return replace(
-        contract, outputs=tuple(outputs), sizes={**contract.sizes, **dict(sorted(reckoned.items()))}
+    return _labelled(
+        replace(
+            contract,
+            outputs=tuple(outputs),
+            sizes={**contract.sizes, **dict(sorted(reckoned.items()))},
+        )
     )
+
+
+def _labelled(contract: Contract) -> Contract:
+    """Return `contract` if it has as many labels as its first output has places."""
+    count, first = len(contract.labels), contract.outputs[0]
+    last = first.axes[-1] if first.axes else 1
+    if count and isinstance(last, int) and last != count:
+        raise ContractError(f"there are {count} labels, and output {first.name} has {last} numbers")
+    return contract
 
 
 def _answer(

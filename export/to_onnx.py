@@ -65,6 +65,7 @@ def _exported(
 ) -> torch.onnx.ONNXProgram:
     names = [given.name for given in contract.inputs]
     program = capture.captured(module, contract, example)
+    _tame_log_sigmoid(program.graph)
     capture.require_free_answers(program, contract)
     known = capture.decided(program, contract)
     with capture.quiet():
@@ -81,6 +82,19 @@ def _exported(
     # Converting takes operators apart, which may decide by sizes again.
     capture.require_undecided(program, contract, since=max(known, 1))
     return converted
+
+
+def _tame_log_sigmoid(graph: torch.fx.Graph) -> None:
+    """Write log_sigmoid(x) as -softplus(-x): the log of a sigmoid that has become 0 is -inf."""
+    aten = torch.ops.aten
+    for node in graph.find_nodes(op="call_function", target=aten.log_sigmoid.default):
+        with graph.inserting_before(node):
+            last = node.args[0]
+            for operator in (aten.neg.default, aten.softplus.default, aten.neg.default):
+                last = graph.call_function(operator, (last,))
+                last.meta = dict(node.meta)
+        node.replace_all_uses_with(last)
+        graph.erase_node(node)
 
 
 def _initializers(model: onnx_ir.Model) -> Iterator[Any]:

@@ -1,5 +1,6 @@
 """A network described once: everything that export and verification ask of it. Needs no torch."""
 
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -99,8 +100,19 @@ class ModelSpec:
         self._known("exact", self.exact, RUNTIMES)
         self._known("formats", self.formats, FORMATS)
         self._known("budget", self.budget, BUDGET)
+        wrong = [name for name, most in self.tolerances.items() if not 0 <= most < float("inf")]
+        if wrong:
+            raise UsageError(f"the tolerance of {self.name} for {wrong[0]} is no number from 0 on")
+        if not re.fullmatch(r"[A-Za-z_]\w*\.py", self.program, re.ASCII):
+            raise UsageError(
+                f"program of {self.name} is {self.program!r}: give the name of a file, say run.py"
+            )
         contract = self.contract
+        tensors = (*contract.inputs, *contract.outputs)
+        axes = {axis for each in tensors for axis in each.axes}
         for axis, size in contract.sizes.items():
+            if axis not in axes:
+                raise UsageError(f"sizes of {self.name} names {axis!r}, which is no axis of it")
             if size.minimum < 0 or (size.maximum is not None and size.maximum <= size.minimum):
                 raise UsageError(
                     f"axis {axis} of {self.name} cannot be {size.words()}: "
@@ -108,9 +120,9 @@ class ModelSpec:
                 )
         if not contract.inputs:
             raise UsageError(f"{self.name} has no inputs: describe them as NAME:DTYPE[AXIS,...]")
-        for given in (*contract.inputs, *contract.outputs):
+        for given in tensors:
             self._ranged(given)
-        names = [given.name for given in (*contract.inputs, *contract.outputs)]
+        names = [given.name for given in tensors]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise UsageError(f"{self.name} names {twice[0]} twice: give each tensor its own name")

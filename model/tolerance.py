@@ -36,7 +36,9 @@ def tolerances(spec: ModelSpec, dtypes: Iterable[str]) -> dict[str, float]:
 
 
 def difference(got: NDArray[Any], want: NDArray[Any]) -> NDArray[np.float64]:
-    """Return |got - want| / (1 + |want|), element by element; NaN where either is not finite.
+    """Return |got - want| / (1 + |want|), element by element.
+
+    0 where both are the same infinity; else NaN where either is not finite.
 
     Log-probabilities reach -81, where one float32 step is 7.6e-6; hence the denominator.
 
@@ -50,7 +52,8 @@ def difference(got: NDArray[Any], want: NDArray[Any]) -> NDArray[np.float64]:
     one, other = got.astype(np.float64), want.astype(np.float64)
     with np.errstate(invalid="ignore"):
         off = np.abs(one - other) / (1 + np.abs(other))
-    return np.where(np.isfinite(one) & np.isfinite(other), off, np.nan)
+    finite = np.isfinite(one) & np.isfinite(other)
+    return np.where(one == other, 0.0, np.where(finite, off, np.nan))
 
 
 def spread(answers: Iterable[Mapping[str, NDArray[Any]]]) -> float:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
-from torchcrate.errors import ContractError, CrateError, ParityError
+from torchcrate.errors import ContractError, CrateError, ParityError, UsageError
 from torchcrate.export.artifact import PYTHON, Artifact, Role, sha256_of
 from torchcrate.files import reading, write_whole, writing
 from torchcrate.model.spec import ModelSpec
@@ -76,8 +76,14 @@ def _foreign(folder: Path) -> list[str]:
 
 
 def program_names(spec: ModelSpec) -> tuple[str, ...]:
-    """Return the names of all files that come into a crate beside what a network brings."""
+    """Return the names of all files that come into a crate beside what a network brings.
+
+    Raises:
+        UsageError: If the spec's program has the name of another file.
+    """
     names = [name for *_, name in _programs(spec)]
+    if names.count(spec.program) > 1:
+        raise UsageError(f"program of {spec.name} cannot be {spec.program}, a crate has one")
     return (*names, "LICENSE", instruction.NAME, provenance.NAME, DRAFT, MANIFEST, SUMS, PARITY)
 
 

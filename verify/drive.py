@@ -85,7 +85,10 @@ class Program:
         if self.device != "cpu":
             command += ["--device", self.device]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            # From the crate, where nothing lies that only its author has.
+            done = subprocess.run(
+                command, cwd=self.crate, capture_output=True, text=True, check=False
+            )
         except OSError as error:
             raise RunnerError(f"{self.name} cannot be started: {error}") from error
         if done.returncode:

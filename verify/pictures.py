@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from torchcrate.model.contract import Contract
+from torchcrate.model.contract import Contract, Sizes, TensorSpec
 from torchcrate.model.samples import DRAWINGS, Pixels, drawings
 from torchcrate.verify.png import GREY, GREY_ALPHA, PALETTE, RGB, RGB_ALPHA, Png, Samples
 
@@ -33,22 +33,38 @@ def shown(folder: Path, contract: Contract) -> dict[Path, Pixels]:
     """Return the files to ask, and the pixels to be seen in each, (1, C, H, W) uint8.
 
     They are the committed drawings, and `pictures`, which are written into `folder`, of the size
-    that the contract's image has where it is fixed. None if it takes no images.
+    that the contract's image has where it is fixed, and within its limits. None if it takes no
+    images.
     """
     if contract.image is None:
         return {}
-    _, channels, height, width = contract.image.axes
+    channels, fixed = contract.image.axes[1], isinstance(contract.image.axes[2], int)
     files: dict[Path, Pixels] = {}
-    if channels == 1 and isinstance(height, str) and isinstance(width, str):
-        files = {DRAWINGS / name: grey for name, grey in drawings().items()}
+    if channels == 1 and not fixed:
+        files = {
+            DRAWINGS / name: grey
+            for name, grey in drawings().items()
+            if _fitted(grey.shape[2:], contract.image, contract) == grey.shape[2:]
+        }
     for picture in pictures():
-        fitted = picture.resized(
-            height if isinstance(height, int) else None, width if isinstance(width, int) else None
-        )
+        fitted = picture.resized(*_fitted(picture.samples.shape[:2], contract.image, contract))
         path = folder / fitted.name
         path.write_bytes(fitted.encode())
         files[path] = fitted.grey() if channels == 1 else fitted.rgb()
     return files
+
+
+def _fitted(size: tuple[int, ...], image: TensorSpec, contract: Contract) -> tuple[int, int]:
+    """Return the height and width that an image may have which are the nearest to `size`."""
+    height, width = image.axes[2:]
+    if height == width:
+        size = (min(size), min(size))
+    fitted = []
+    for own, axis in zip(size, (height, width), strict=True):
+        limits = Sizes(axis, axis) if isinstance(axis, int) else contract.sizes_of(axis)
+        most = own if limits.maximum is None else min(own, limits.maximum)
+        fitted.append(max(limits.minimum, most))
+    return fitted[0], fitted[1]
 
 
 def pictures() -> tuple[Png, ...]:

@@ -65,11 +65,11 @@ class Png:
         """Return the colours that the decode rule makes of the samples, (1, 3, H, W) uint8."""
         return np.ascontiguousarray(self._over_white(), np.uint8)[None]
 
-    def resized(self, height: int | None, width: int | None) -> "Png":
-        """Return the same kind of picture with the nearest samples, of another size or its own."""
+    def resized(self, height: int, width: int) -> "Png":
+        """Return the same kind of picture with the nearest samples, of another size."""
         rows, columns = self.samples.shape[:2]
-        down = np.arange(height or rows) * rows // (height or rows)
-        right = np.arange(width or columns) * columns // (width or columns)
+        down = np.arange(height) * rows // height
+        right = np.arange(width) * columns // width
         return replace(self, samples=self.samples[down][:, right])
 
     def _over_white(self) -> Samples:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from torchcrate.model.contract import Contract, Sizes, tensor
 from torchcrate.model.digits import DIGITS, MNIST
 from torchcrate.model.samples import Pixels
 from torchcrate.model.tolerance import difference
@@ -184,3 +185,25 @@ def test_a_pass_of_adam7_put_elsewhere_moves_the_answers(reference: nn.Module) -
         moved[..., 1::2, :] = np.roll(grey[..., 1::2, :], 1, -1)  # the last pass, by a column
 
         assert difference(answer(reference, moved), answer(reference, grey)).max() > FAR, png.name
+
+
+@pytest.mark.parametrize(
+    ("image", "sizes"),
+    [
+        ("image:uint8[batch,3,height,width] as image", {"height": "8..64", "width": "100..2000"}),
+        ("image:uint8[batch,1,height,width] as image", {"height": "..32", "width": "500.."}),
+        ("image:uint8[batch,1,side,side] as image", {"side": "60..2000"}),
+        ("image:uint8[batch,3,32,width] as image", {"width": "..40"}),
+    ],
+)
+def test_pictures_keep_to_the_limits_of_the_contract(
+    image: str, sizes: dict[str, str], folder: Path
+) -> None:
+    limits = {axis: Sizes.parse(text) for axis, text in sizes.items()}
+    contract = Contract((tensor(image),), (), (), limits)
+
+    seen = shown(folder, contract)
+
+    assert len(seen) >= 46
+    for pixels in seen.values():
+        contract.check([pixels])
