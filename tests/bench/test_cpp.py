@@ -22,7 +22,7 @@ def bench_call(libtorch: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     """`bench_call`, compiled and linked as CMake did the program that verify built."""
     made = tmp_path_factory.mktemp("call")
     build = libtorch.parent / "source/build"
-    flags = (build / "CMakeFiles/script_model.dir/flags.make").read_text()
+    flags = (build / "CMakeFiles/torchcrate_script_model.dir/flags.make").read_text()
     words = shlex.split(" ".join(re.findall(r"^CXX_\w+ = (.*)$", flags, re.MULTILINE)))
     words = [word for word in words if not word.startswith("-O")]  # compiling takes the time here
     launcher = os.environ.get("CMAKE_CXX_COMPILER_LAUNCHER", "").split()
