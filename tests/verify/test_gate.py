@@ -256,7 +256,8 @@ def with_images_of(crate: Path, libtorch: Path) -> Path:
     build = libtorch.parent / "source" / "build"
     words = shlex.split((build / "CMakeFiles" / "run_libtorch.dir" / "link.txt").read_text())
     words[words.index("-o") + 1] = str(program)
-    words.insert(words.index("libtorchcrate_crate.a"), str(made))  # found there first, not in the library
+    # Found there first, not in the library.
+    words.insert(words.index("libtorchcrate_crate.a"), str(made))
     subprocess.run(words, cwd=build, check=True)
     return program
 
