@@ -121,6 +121,7 @@ def test_a_program_that_dies_of_many_images_is_not_flat(
 
     (bar,) = part.bars
     assert len(part.plots[0].curves[0].points) == 2
+    assert bar.found is None
     assert not bar.holds
     assert "out of memory" in bar.note
 
