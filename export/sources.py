@@ -68,13 +68,13 @@ def sources(spec: ModelSpec, target: str, taken: Sequence[str]) -> Sources:
         ExportError: If the network's own code came by pip, or a name is that of a program.
     """
     wanted = [name_of(spec.build), *([name_of(spec.preprocess)] if spec.preprocess else [])]
-    modules = [target.partition(":")[0] for target in wanted]
+    modules = [named.partition(":")[0] for named in wanted]
     own = target.partition(".")[0].partition(":")[0] if target != spec.build else ""
     found, foreign = _closure(modules, own)
-    for module, target in zip(modules, wanted, strict=True):
+    for module, named in zip(modules, wanted, strict=True):
         if module not in found:
             raise ExportError(
-                f"{target} came by pip, and its source is not yours to ship: "
+                f"{named} came by pip, and its source is not yours to ship: "
                 "model.pth holds the weights alone"
             )
     short = _short(found, taken)
@@ -87,8 +87,8 @@ def sources(spec: ModelSpec, target: str, taken: Sequence[str]) -> Sources:
         last = ".__init__.py" if path.name == "__init__.py" else ".py"
         files[f"{short.get(name, name)}{last}"] = path
     targets = []
-    for target in wanted:
-        module, _, attribute = target.partition(":")
+    for named in wanted:
+        module, _, attribute = named.partition(":")
         targets.append(f"{short.get(module, module)}:{attribute}")
     described_by = _described_by(foreign)
     packages = {name for name in foreign if not (described_by and _is_ours(name))}

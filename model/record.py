@@ -33,8 +33,7 @@ class Record:
 
     def write(self, checkpoint: Path) -> None:
         """Write the record beside `checkpoint`, as NAME.json for NAME.pth."""
-        text = encode(self)
-        write_whole(checkpoint.with_suffix(".json"), text)
+        write_whole(checkpoint.with_suffix(".json"), encode(self))
 
     @classmethod
     def require_place(cls, checkpoint: Path) -> Path:

@@ -32,15 +32,15 @@ Mask = NDArray[np.bool_]
 def shown(folder: Path, contract: Contract) -> dict[Path, Pixels]:
     """Return the files to ask, and the pixels to be seen in each, (1, C, H, W) uint8.
 
-    They are the committed drawings, and `pictures`, which are written into `folder`, of the size
-    that the contract's image has where it is fixed, and within its limits. None if it takes no
-    images.
+    They are the committed drawings that fit, and `pictures`, which are written into `folder`, of the
+    size that the contract's image has where it is fixed, and within its limits. None if it takes
+    no images.
     """
     if contract.image is None:
         return {}
-    channels, fixed = contract.image.axes[1], isinstance(contract.image.axes[2], int)
+    channels = contract.image.axes[1]
     files: dict[Path, Pixels] = {}
-    if channels == 1 and not fixed:
+    if channels == 1:
         files = {
             DRAWINGS / name: grey
             for name, grey in drawings().items()
