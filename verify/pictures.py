@@ -32,9 +32,9 @@ Mask = NDArray[np.bool_]
 def shown(folder: Path, contract: Contract) -> dict[Path, Pixels]:
     """Return the files to ask, and the pixels to be seen in each, (1, C, H, W) uint8.
 
-    They are the committed drawings that fit, and `pictures`, which are written into `folder`, of the
-    size that the contract's image has where it is fixed, and within its limits. None if it takes
-    no images.
+    They are the committed drawings that fit, and `pictures`, which are written into `folder`, of
+    the size that the contract's image has where it is fixed, and within its limits. None if it
+    takes no images.
     """
     if contract.image is None:
         return {}
