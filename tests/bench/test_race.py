@@ -55,8 +55,8 @@ def test_turns_are_taken_in_the_order_of_the_rounds() -> None:
 
 def test_who_sleeps_longer_is_measured_slower() -> None:
     lanes = race(
-        [sleeper("slow", 0.02), sleeper("quick", 0.002), sleeper("middling", 0.008)],
-        Rules(rounds=5),
+        [sleeper("slow", 0.3), sleeper("quick", 0.001), sleeper("middling", 0.1)],
+        Rules(rounds=3),
     )
 
     times = {lane.name: min(lane.seconds) for lane in lanes}

@@ -83,15 +83,15 @@ def test_a_server_that_fails_is_no_damage(crate, gitlab):
 def test_one_version_that_cannot_be_read_does_not_wait_for_the_others(make_crate, gitlab, hasty):
     for version in ("1.0.0", "1.1.0"):
         publish(make_crate(version), gitlab.registry())
-    patient = replace(hasty, silence=30)
-    gitlab.fault("hang", file=f"1.0.0/{MANIFEST}", times=0, seconds=30)
+    patient = replace(hasty, silence=300)
+    gitlab.fault("hang", file=f"1.0.0/{MANIFEST}", times=0, seconds=300)
     gitlab.fault("403", file=f"1.1.0/{MANIFEST}", times=0)
     begun = time.monotonic()
 
     with pytest.raises(RegistryError, match="403"):
         history(gitlab.registry(patience=patient), "mnist-net")
 
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < 200
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """A model.onnx takes its numbers from itself or from files of its crate, and from nowhere else."""
 
 import contextlib
-import time
+from pathlib import Path
 
 import onnx
 import pytest
@@ -225,11 +225,17 @@ def test_two_gigabytes_of_weights_are_passed_over(file, tiny):
         sparse.write(tiny.varint(7 << 3 | 2) + tiny.varint(len(graph + tensor) + size))
         sparse.write(graph + tensor)
         sparse.truncate(sparse.tell() + size)
-    started = time.monotonic()
+    before = _read()
 
     judge(file, FILES)
 
-    assert time.monotonic() - started < 1
+    assert _read() - before < 1_000_000
+
+
+def _read() -> int:
+    """Return how many bytes this process has read so far."""
+    line, *_ = Path("/proc/self/io").read_text().splitlines()
+    return int(line.removeprefix("rchar: "))
 
 
 def test_no_cut_and_no_flipped_byte_crashes(file, tiny):
