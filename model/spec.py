@@ -50,6 +50,7 @@ class ModelSpec:
         labels: The word for each position of the last axis of the first output.
         sizes: How long free axes may be, 1 or more if not said; `1..512` or a Sizes.
         checkpoint: The weights, unless others are named; None takes what `build` returns.
+            Names that all lie behind `module.` or `_orig_mod.` count without it.
         key: Where in a training checkpoint the state_dict lies, say `model` or `ema.model`.
         arguments: Keyword arguments of `build`: what JSON can hold.
         preprocess: What returns a module that goes before the network, for one input alone.

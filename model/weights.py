@@ -11,6 +11,7 @@ from typing import Any
 import safetensors.torch
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from torchcrate.errors import ContractError, CrateError
 from torchcrate.files import reading
@@ -27,6 +28,8 @@ _NOTES = (
     r"'torch\.load' received a zip file that looks like a TorchScript archive",
 )
 _PIECE = 2**22  # entries of a tensor
+_WRAPPERS = ("module.", "_orig_mod.")  # DataParallel and DDP; torch.compile
+_SHOWN = 5  # faults of a checkpoint
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ def load(spec: ModelSpec, checkpoint: Path | None = None) -> Loaded:
 
     Raises:
         ContractError: If the network cannot be built, or the file is missing, is no state_dict
-            of tensors, or does not fit the network; every key and shape that is off is listed.
+            of tensors, or does not fit the network; keys and shapes that are off are listed.
     """
     network = build(spec)
     path = checkpoint or spec.checkpoint
@@ -103,6 +106,14 @@ def _made(
     if not isinstance(module, nn.Module):
         raise ContractError(
             f"{what} of {spec.name} returns {type(module).__name__}, not an nn.Module"
+        )
+    tensors = (*module.named_parameters(), *module.named_buffers())
+    lazy = next((name for name, one in tensors if is_lazy(one)), "")
+    if lazy:
+        raise ContractError(
+            f"{what} of {spec.name} returns a network whose {lazy} has no shape yet: "
+            "let it call the network once on some input before it returns it, or give the layer "
+            "its sizes"
         )
     return module
 
@@ -196,12 +207,13 @@ def fitting(net: nn.Module, state: Mapping[str, Tensor], path: Path) -> dict[str
     """Return `state` if it has exactly the tensors of `net`, none with NaN, parameters finite.
 
     A buffer may hold infinities, as masks do. A tensor that `net` shares under two names may lie
-    there under either.
+    there under either. What DataParallel, DDP or torch.compile put before every name is dropped.
 
     Raises:
-        ContractError: Listing every missing, unknown, misshapen or non-finite tensor.
+        ContractError: Listing missing, unknown, misshapen or non-finite tensors, the first few.
     """
     want = net.state_dict()
+    state = _unwrapped(want, state)
     buffers = {name for name, _ in net.named_buffers(remove_duplicate=False)}
     state = {**state, **_shared(want, state)}
     faults = [f"{key} is missing" for key in want if key not in state]
@@ -220,10 +232,31 @@ def fitting(net: nn.Module, state: Mapping[str, Tensor], path: Path) -> dict[str
         elif key not in buffers and _any(_not_finite, state[key]):
             faults.append(f"{key} holds NaN or infinity")
     if faults:
+        more = [f"{len(faults) - _SHOWN} more"] if len(faults) > _SHOWN else []
+        words = "; ".join([*sorted(faults)[:_SHOWN], *more])
         raise ContractError(
-            f"{path} does not fit {type(net).__name__}: {'; '.join(sorted(faults))}"
+            f"{path} does not fit {type(net).__name__}: {words}{_within(want, state)}"
         )
     return dict(state)
+
+
+def _unwrapped(want: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Return `state` without the names of wrappers before all of its own, if no name is wanted."""
+    for wrapper in _WRAPPERS * 2:  # one may lie within the other
+        if want.keys().isdisjoint(state) and all(name.startswith(wrapper) for name in state):
+            state = {name.removeprefix(wrapper): one for name, one in state.items()}
+    return state
+
+
+def _within(want: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str:
+    """Return what to do where `state` holds all that it lacks of `want` as a part of more."""
+    missing = [key for key in want if key not in state]
+    wholes = (key.removesuffix(missing[0]) for key in state if key.endswith(f".{missing[0]}"))
+    for whole in wholes if missing else ():
+        if all(f"{whole}{key}" in state for key in missing):
+            part = whole.rstrip(".")
+            return f": all that is missing is there under {part}, save {part}.state_dict() alone"
+    return ""
 
 
 def _any(wrong: Callable[[Tensor], Tensor], tensor: Tensor) -> bool:

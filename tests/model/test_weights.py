@@ -40,7 +40,7 @@ def test_the_network_has_the_parameters_of_the_tutorial() -> None:
     assert sum(parameter.numel() for parameter in Net().parameters()) == 21_840
 
 
-def test_every_wrong_key_and_shape_is_listed(path: Path) -> None:
+def test_wrong_keys_and_shapes_are_listed(path: Path) -> None:
     state = Net().state_dict()
     state["fc3.bias"] = state.pop("fc2.bias")
     state["fc1.bias"] = torch.zeros(7)
@@ -55,6 +55,55 @@ def test_every_wrong_key_and_shape_is_listed(path: Path) -> None:
         assert word in str(caught.value)
     assert "conv1.bias has dtype" in str(caught.value)
     assert "conv2.bias holds NaN" in str(caught.value)
+
+
+@pytest.mark.parametrize("before", ["module.", "_orig_mod.", "module._orig_mod."])
+def test_names_behind_a_wrapper_are_those_of_the_network(path: Path, before: str) -> None:
+    theirs = Net()
+    torch.save({f"{before}{name}": one for name, one in theirs.state_dict().items()}, path)
+
+    ours = load(MNIST, path)
+
+    assert torch.equal(ours.network.fc2.weight, theirs.fc2.weight)
+
+
+class Wrapping(torch.nn.Module):
+    """Has a part of the name that DataParallel gives."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.module = torch.nn.Linear(3, 3)
+
+
+def test_names_that_the_network_has_itself_stay_as_they_are(path: Path) -> None:
+    theirs = Wrapping()
+    torch.save(theirs.state_dict(), path)
+
+    ours = load(ModelSpec("wrapping", Wrapping, ("x:float32[batch,3]",)), path)
+
+    assert torch.equal(ours.network.module.weight, theirs.module.weight)
+
+
+def test_a_checkpoint_of_more_than_the_network_is_refused_in_a_short_line(path: Path) -> None:
+    more = {f"model.{name}": one for name, one in Net().state_dict().items()}
+    torch.save({**more, "loss.weight": torch.ones(3)}, path)
+
+    with pytest.raises(ContractError) as caught:
+        load(MNIST, path)
+
+    said = str(caught.value)
+    assert said.count(" is missing; ") == 5
+    assert said.endswith(
+        "; 12 more: all that is missing is there under model, save model.state_dict() alone"
+    )
+
+
+def test_a_network_without_shapes_is_refused_in_one_line() -> None:
+    sizes = {"out_features": 2}
+    lazy = ModelSpec("lazy", torch.nn.LazyLinear, ("x:float32[n,3]",), arguments=sizes)
+
+    with pytest.raises(ContractError, match="whose weight has no shape yet: let it call"):
+        load(lazy)
 
 
 class Masked(torch.nn.Linear):
