@@ -9,6 +9,8 @@
 #include <thread>
 #include <utility>
 
+namespace torchcrate {
+
 namespace {
 
 constexpr std::size_t kAhead = std::size_t{1} << 20;  // bytes a piece may say before its turn
@@ -153,3 +155,5 @@ void in_order(std::size_t threads, const Tasks& tasks) {
   order.work();
   order.join();
 }
+
+}  // namespace torchcrate

@@ -7,6 +7,8 @@
 
 #include "names.h"
 
+namespace torchcrate {
+
 using Piece = std::vector<Named>;  ///< what one thread answers at a time
 
 /// Text for stdout, then text for stderr.
@@ -33,3 +35,5 @@ struct Tasks {
 /// stays flat however slowly `deliver` is. An exception of any function is thrown in its place:
 /// what comes before it is delivered, and nothing that comes after.
 void in_order(std::size_t threads, const Tasks& tasks);
+
+}  // namespace torchcrate

@@ -7,6 +7,8 @@
 #include <new>
 #include <string>
 
+namespace torchcrate {
+
 namespace {
 
 /// Name and body of a chunk; the body points into the file's bytes.
@@ -217,3 +219,5 @@ Checked check(const Bytes& data) {
   png.rows = inflate_rows(png.header, packed);
   return png;
 }
+
+}  // namespace torchcrate

@@ -6,6 +6,8 @@
 
 #include "files.h"
 
+namespace torchcrate {
+
 /// A file that is not read; its text is the reason, in one line.
 struct ImageError : std::runtime_error {
   using std::runtime_error::runtime_error;
@@ -52,3 +54,5 @@ struct Pass {
 /// the list of what is refused stands.
 /// @throws ImageError if the bytes of `file` are not a sound PNG, or exceed a limit.
 [[nodiscard]] Checked check(const Bytes& file);
+
+}  // namespace torchcrate

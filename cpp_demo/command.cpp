@@ -15,6 +15,8 @@
 #include "script_model.h"
 #include "vectors.h"
 
+namespace torchcrate {
+
 namespace fs = std::filesystem;
 
 namespace {
@@ -153,3 +155,5 @@ int run_command(int argc, const char* const* argv) {
     return 6;
   }
 }
+
+}  // namespace torchcrate

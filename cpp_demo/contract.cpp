@@ -7,6 +7,8 @@
 
 #include "errors.h"
 
+namespace torchcrate {
+
 namespace {
 
 using nlohmann::json;
@@ -183,3 +185,5 @@ Contract Contract::parse(const std::string& text) {
   }
   return contract;
 }
+
+}  // namespace torchcrate

@@ -8,6 +8,8 @@
 
 #include "tensor.h"
 
+namespace torchcrate {
+
 /// One axis of a contract: a fixed size, or a word for a free one.
 struct Axis {
   std::int64_t size;  ///< 0 if free
@@ -61,3 +63,5 @@ struct Contract {
   /// @throws ContractError if it is no contract.
   [[nodiscard]] static Contract parse(const std::string& text);
 };
+
+}  // namespace torchcrate

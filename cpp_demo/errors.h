@@ -3,6 +3,8 @@
 #include <stdexcept>
 #include <string>
 
+namespace torchcrate {
+
 /// Something a user can cause or fix; its text is one line for people. Mirrors
 /// errors.py: each kind has its exit code. Anything else that escapes is a bug.
 class CrateError : public std::runtime_error {
@@ -35,3 +37,5 @@ struct ParityError : CrateError {
 struct RunnerError : CrateError {
   explicit RunnerError(const std::string& message) : CrateError(6, message) {}
 };
+
+}  // namespace torchcrate

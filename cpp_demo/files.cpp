@@ -11,6 +11,8 @@
 #include <memory>
 #include <string>
 
+namespace torchcrate {
+
 namespace fs = std::filesystem;
 
 namespace {
@@ -93,3 +95,5 @@ std::string reason(const std::system_error& error) {
   }
   return words;
 }
+
+}  // namespace torchcrate

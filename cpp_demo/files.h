@@ -6,6 +6,8 @@
 #include <system_error>
 #include <vector>
 
+namespace torchcrate {
+
 using Bytes = std::vector<std::uint8_t>;
 
 /// Returns the first `limit` bytes of a file, or all of it if it is shorter.
@@ -18,3 +20,5 @@ void write_whole(const std::filesystem::path& path, const Bytes& data);
 
 /// Returns the system's words for `error` in lower case, such as "permission denied".
 [[nodiscard]] std::string reason(const std::system_error& error);
+
+}  // namespace torchcrate

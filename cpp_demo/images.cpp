@@ -8,6 +8,8 @@
 
 #include "samples.h"
 
+namespace torchcrate {
+
 namespace {
 
 using Colour3 = std::array<std::uint8_t, 3>;  ///< red, green, blue
@@ -138,3 +140,5 @@ Picture read_picture(const std::filesystem::path& path, std::size_t channels) {
     throw ImageError(path.string() + ": " + reason(error));
   }
 }
+
+}  // namespace torchcrate

@@ -5,6 +5,8 @@
 
 #include "chunks.h"
 
+namespace torchcrate {
+
 /// Pixels: value(channel, row, column) = pixels[(channel * height + row) * width + column].
 struct Picture {
   std::size_t height = 0;
@@ -16,3 +18,5 @@ struct Picture {
 /// The decode rule stands at the top of images.py; both read every file alike.
 /// @throws ImageError if it cannot be read, is not a sound PNG, or exceeds a limit.
 [[nodiscard]] Picture read_picture(const std::filesystem::path& path, std::size_t channels);
+
+}  // namespace torchcrate

@@ -10,6 +10,8 @@
 #include "values.h"
 #include "wording.h"
 
+namespace torchcrate {
+
 namespace {
 
 constexpr std::size_t kMaxAxes = 64;  // as numpy has them; `flatten` calls itself for each
@@ -130,3 +132,5 @@ int answer_lines(const ScriptModel& model, std::istream& in, std::ostream& out,
   if (in.bad()) throw RunnerError("cannot read the calls on stdin");
   return code;
 }
+
+}  // namespace torchcrate

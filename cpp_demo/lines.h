@@ -4,6 +4,8 @@
 
 #include "script_model.h"
 
+namespace torchcrate {
+
 /// Answers a call on each line of `in` with its answer on the same line of `out`.
 ///
 /// A call is a JSON object with the inputs by name, as nested lists; a scalar is a number, and
@@ -14,3 +16,5 @@
 /// @throws RunnerError if the answers cannot be written.
 [[nodiscard]] int answer_lines(const ScriptModel& model, std::istream& in, std::ostream& out,
                                std::ostream& errors);
+
+}  // namespace torchcrate

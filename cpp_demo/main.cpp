@@ -6,7 +6,7 @@
 
 int main(int argc, char** argv) {
   std::ios::sync_with_stdio(false);  // lines are read in one go, not letter by letter
-  const int code = run_command(argc, argv);
+  const int code = torchcrate::run_command(argc, argv);
   std::cout.flush();
   std::fflush(nullptr);
   // Everything is written. Taking LibTorch's tables apart, as returning would, takes a quarter of

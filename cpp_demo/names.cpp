@@ -9,6 +9,8 @@
 #include <memory>
 #include <system_error>
 
+namespace torchcrate {
+
 namespace fs = std::filesystem;
 
 namespace {
@@ -265,3 +267,5 @@ std::string quoted(const std::string& text) {
   }
   return result + '"';
 }
+
+}  // namespace torchcrate

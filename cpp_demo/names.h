@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+namespace torchcrate {
+
 /// What a pattern names: a file, or nothing if it was in vain.
 struct Named {
   std::string path;
@@ -67,3 +69,5 @@ class Names {
 /// Returns `text` as a string of JSON in ASCII. A byte that is no UTF-8 becomes
 /// \udc80 to \udcff, so that no two names look alike; Python reads and writes it so.
 [[nodiscard]] std::string quoted(const std::string& text);
+
+}  // namespace torchcrate

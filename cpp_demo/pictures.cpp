@@ -8,6 +8,8 @@
 #include "values.h"
 #include "wording.h"
 
+namespace torchcrate {
+
 namespace {
 
 // Images of one size that are answered together at most. More are a few hundredths quicker, and
@@ -149,3 +151,5 @@ void Pictures::flush(Batch& batch) const {
   batch.pixels.data.clear();
   batch.pixels.shape.assign(4, 0);
 }
+
+}  // namespace torchcrate

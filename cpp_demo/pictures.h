@@ -8,6 +8,8 @@
 #include "names.h"
 #include "script_model.h"
 
+namespace torchcrate {
+
 /// Takes the paths that patterns name in pieces: small ones first, so that answers begin to come
 /// early and few images are shared out well.
 class Pieces {
@@ -50,3 +52,5 @@ class Pictures {
   std::size_t place_ = 0;    ///< of the image among the inputs
   std::size_t largest_ = 1;  ///< images that one call may take
 };
+
+}  // namespace torchcrate

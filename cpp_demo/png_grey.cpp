@@ -6,6 +6,8 @@
 
 #include "images.h"
 
+using namespace torchcrate;
+
 int main(int argc, char** argv) {
   const bool colours = argc > 1 && std::string(argv[1]) == "--rgb";
   for (int i = colours ? 2 : 1; i < argc; ++i) {

@@ -7,6 +7,8 @@
 #include <set>
 #include <utility>
 
+namespace torchcrate {
+
 namespace {
 
 using nlohmann::json;
@@ -146,3 +148,5 @@ Bytes dump_safetensors(const Tensors& tensors) {
   }
   return file;
 }
+
+}  // namespace torchcrate

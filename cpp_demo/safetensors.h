@@ -7,6 +7,8 @@
 
 #include "tensor.h"
 
+namespace torchcrate {
+
 /// What a safetensors file holds: named tensors, and words about them.
 struct SafeTensors {
   Tensors tensors;
@@ -25,3 +27,5 @@ struct SafeTensorsError : std::runtime_error {
 
 /// Returns the bytes that `parse_safetensors` reads as `tensors`, without metadata.
 [[nodiscard]] Bytes dump_safetensors(const Tensors& tensors);
+
+}  // namespace torchcrate

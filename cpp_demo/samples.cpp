@@ -4,6 +4,8 @@
 #include <cstdlib>
 #include <cstring>
 
+namespace torchcrate {
+
 namespace {
 
 /// The predictor of filter 4: of left, above and the corner between them the nearest to
@@ -79,3 +81,5 @@ Bytes samples_of(Checked& png) {
   }
   return samples;
 }
+
+}  // namespace torchcrate

@@ -21,6 +21,8 @@
 #include "errors.h"
 #include "files.h"
 
+namespace torchcrate {
+
 namespace {
 
 constexpr char kContract[] = "contract.json";  // the extra file inside the archive
@@ -235,3 +237,5 @@ std::vector<Tensor> ScriptModel::run(const Given& inputs) const {
 }
 
 const char* ScriptModel::libtorch() noexcept { return TORCH_VERSION; }
+
+}  // namespace torchcrate

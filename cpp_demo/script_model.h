@@ -7,6 +7,8 @@
 #include "contract.h"
 #include "tensor.h"
 
+namespace torchcrate {
+
 /// What a model is used for. "Exact" gives the numbers that LibTorch gives when nobody tunes it;
 /// "warm" answers once or again and again, one call at a time; "many" answers large batches from
 /// several threads at once.
@@ -50,3 +52,5 @@ class ScriptModel {
   Contract contract_;
   bool small_ = false;
 };
+
+}  // namespace torchcrate

@@ -8,6 +8,8 @@
 
 #include "files.h"
 
+namespace torchcrate {
+
 /// Numbers in row-major order, little endian, as they lie in a safetensors file.
 struct Tensor {
   std::string dtype;  ///< the contract's word: "uint8", "float32", ...
@@ -32,3 +34,5 @@ constexpr DType kDTypes[] = {
     {"int16", "I16", 2},   {"int32", "I32", 4},   {"int64", "I64", 8},
     {"float16", "F16", 2}, {"float32", "F32", 4}, {"float64", "F64", 8},
 };
+
+}  // namespace torchcrate

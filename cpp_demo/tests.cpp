@@ -25,6 +25,7 @@
 #include "wording.h"
 
 namespace fs = std::filesystem;
+using namespace torchcrate;
 
 namespace {
 

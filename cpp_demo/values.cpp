@@ -9,6 +9,8 @@
 
 #include "errors.h"
 
+namespace torchcrate {
+
 namespace {
 
 /// IEEE 754 binary16, which C++ has no name for.
@@ -175,3 +177,5 @@ Appender appender(const std::string& dtype) {
     return Appender{append_whole<decltype(type)>, append_real<decltype(type)>};
   });
 }
+
+}  // namespace torchcrate

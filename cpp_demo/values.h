@@ -5,6 +5,8 @@
 
 #include "tensor.h"
 
+namespace torchcrate {
+
 /// Returns the elements of a tensor; bool as 0 and 1.
 [[nodiscard]] std::vector<double> widened(const Tensor& tensor);
 
@@ -24,3 +26,5 @@ struct Appender {
 
 /// @throws ContractError if `dtype` is unknown.
 [[nodiscard]] Appender appender(const std::string& dtype);
+
+}  // namespace torchcrate

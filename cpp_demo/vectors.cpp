@@ -10,6 +10,8 @@
 #include "errors.h"
 #include "values.h"
 
+namespace torchcrate {
+
 namespace fs = std::filesystem;
 
 namespace {
@@ -183,3 +185,5 @@ std::string selftest(const ScriptModel& model, const fs::path& golden, const std
   }
   return "selftest passed: " + vectors;
 }
+
+}  // namespace torchcrate

@@ -7,6 +7,8 @@
 #include "safetensors.h"
 #include "script_model.h"
 
+namespace torchcrate {
+
 /// Returns the largest |got - want| / (1 + |want|), 0 for equal infinities; NaN if any is, or if
 /// shapes or dtypes differ. Mirrors vectors.py.
 [[nodiscard]] double difference(const Tensor& got, const Tensor& want);
@@ -30,3 +32,5 @@ void answer_tensors(const ScriptModel& model, const std::filesystem::path& sourc
 /// @throws ContractError if the file states no limit for that device.
 [[nodiscard]] std::string selftest(const ScriptModel& model, const std::filesystem::path& golden,
                                    const std::string& device);
+
+}  // namespace torchcrate

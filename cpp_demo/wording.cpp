@@ -8,6 +8,8 @@
 #include "names.h"
 #include "values.h"
 
+namespace torchcrate {
+
 namespace {
 
 constexpr std::size_t kFew = 10;  // numbers that a line for people shows; of more only the shape
@@ -123,3 +125,5 @@ std::string json_error(const std::optional<std::string>& path, const std::string
   const std::string named = path ? "\"path\": " + quoted(*path) + ", " : "";
   return "{" + named + "\"error\": " + quoted(reason) + "}";
 }
+
+}  // namespace torchcrate

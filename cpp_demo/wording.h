@@ -6,6 +6,8 @@
 
 #include "contract.h"
 
+namespace torchcrate {
+
 /// Returns the label of the best of `answer`, the first output for one image; nothing if the
 /// contract has no labels, or if there is not one number for each of them alone.
 /// @throws ContractError if the last axis has another size than the contract has labels.
@@ -27,3 +29,5 @@
 /// Returns a JSON object that says why there is no answer; of no file if `path` is absent.
 [[nodiscard]] std::string json_error(const std::optional<std::string>& path,
                                      const std::string& reason);
+
+}  // namespace torchcrate

@@ -25,6 +25,7 @@
 #include "script_model.h"
 
 namespace fs = std::filesystem;
+using namespace torchcrate;
 
 namespace {
 

@@ -1,9 +1,13 @@
 """What was built is used again where it is of the same sources, and made anew elsewhere."""
 
+import ctypes
+import os
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
+import safetensors.numpy
 import torch
 
 from torchcrate.errors import ContractError, FolderError, RunnerError
@@ -101,25 +105,49 @@ target_link_libraries(plugin PRIVATE torchcrate::script_model)
 """
 PLUGIN = """
 #include <script_model.h>
-extern "C" std::size_t answers(const char* model) {
-  return ScriptModel(model).run({Tensor{"uint8", {1, 1, 2, 2}, Bytes(4)}}).size();
+
+#include <algorithm>
+
+struct Contract {  // this project has its own, and they are nothing like the crate's
+  ~Contract() { *broken = true; }
+  bool* broken;
+};
+struct Tensor {
+  Contract contract;
+  double stress[9];
+};
+
+extern "C" int answer(const char* model, std::size_t count, float* answers) {
+  bool broken = false;
+  const Tensor own{{&broken}, {}};
+  const torchcrate::Tensor black{"uint8", {2, 1, 1, 1}, torchcrate::Bytes(2)};
+  const torchcrate::Tensor said = torchcrate::ScriptModel(model).run({black}).at(0);
+  const auto* first = reinterpret_cast<const float*>(said.data.data());
+  std::copy_n(first, std::min(count, said.data.size() / sizeof *first), answers);
+  return broken ? 1 : 0;
 }
 """
 
 
 def test_a_project_of_somebody_else_takes_a_crate_in(sealed: Path, tmp_path: Path) -> None:
-    """A plugin, in a project that finds no LibTorch itself and has a target called warnings."""
+    """A plugin; the project finds no LibTorch itself and has a Tensor and warnings of its own."""
     (tmp_path / "CMakeLists.txt").write_text(PARENT.format(crate=sealed))
     (tmp_path / "plugin.cpp").write_text(PLUGIN)
     build = tmp_path / "build"
     torch_at = f"-DCMAKE_PREFIX_PATH={torch.utils.cmake_prefix_path}"
     for command in (
         ["cmake", "-S", tmp_path, "-B", build, "-G", "Ninja", torch_at],
-        ["cmake", "--build", build, "--target", "CMakeFiles/plugin.dir/plugin.cpp.o"],
+        ["cmake", "--build", build, "--target", "plugin"],
     ):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
 
+    want = safetensors.numpy.load_file(sealed / "golden.safetensors")["black-2x1x1.log_probs"]
+    got = np.zeros_like(want)
+    plugin = ctypes.CDLL(build / "libplugin.so")
+    model = os.fsencode(sealed / "model.pt")
+    assert plugin.answer(model, ctypes.c_size_t(got.size), ctypes.c_void_p(got.ctypes.data)) == 0
+    assert np.allclose(got, want, rtol=0, atol=1e-5)
     rules = (build / "build.ninja").read_text()
     (linked,) = (part for part in rules.split("\n\n") if "libplugin.so:" in part)
     assert "libtorch_cpu.so" in linked
