@@ -30,9 +30,15 @@ def answer(module: nn.Module, names: Sequence[str], tensors: Sequence[Tensor | N
     """Return what `module` itself returns to inputs as `call` takes them.
 
     The first `leading` inputs go by position, the others by keyword.
+
+    Raises:
+        RuntimeError: If it would end the program.
     """
     count = leading(module, names)
-    return module(*tensors[:count], **dict(zip(names[count:], tensors[count:], strict=True)))
+    try:
+        return module(*tensors[:count], **dict(zip(names[count:], tensors[count:], strict=True)))
+    except SystemExit as end:
+        raise RuntimeError("it ends the program").with_traceback(end.__traceback__) from end
 
 
 def flatten(value: object) -> list[tuple[str, Tensor]]:

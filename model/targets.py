@@ -134,6 +134,11 @@ def _imported(module: str, target: str) -> ModuleType:
         raise UsageError(
             f"{module} needs {error.name}, which is not installed{where(error)}"
         ) from error
+    except SystemExit as error:
+        raise UsageError(
+            f"importing {module} ends the program{where(error)}: "
+            'put what it runs behind if __name__ == "__main__"'
+        ) from error
     except Exception as error:  # whatever the user's code does when it is imported
         raise UsageError(f"importing {module} fails{where(error)}: {said(error)}") from error
 

@@ -99,7 +99,7 @@ def _made(
             module = call(**arguments)
         except CrateError:
             raise
-        except Exception as error:  # the user's own code
+        except (Exception, SystemExit) as error:  # the user's own code
             raise ContractError(
                 f"{what} of {spec.name} fails{targets.where(error)}: {targets.said(error)}"
             ) from error

@@ -95,6 +95,35 @@ def test_what_a_user_can_cause_is_one_line_and_an_exit_code(
     assert not [path for path in tmp_path.rglob("*") if path.suffix == ".partial"]
 
 
+TALKATIVE = """
+import subprocess
+from torch import nn
+print("imported")
+subprocess.run(["echo", "asked the machine"])
+
+class Net(nn.Linear):
+    def forward(self, x):
+        print("called")
+        return super().forward(x)
+"""
+
+
+def test_what_a_network_prints_goes_to_stderr_and_stdout_is_json_alone(
+    tmp_path: Path, torchcrate: Run
+) -> None:
+    (tmp_path / "talkative.py").write_text(TALKATIVE)
+    (tmp_path / "pyproject.toml").write_text(
+        '[tool.torchcrate]\nname = "net"\nbuild = "talkative:Net"\n'
+        'inputs = ["x:float32[batch,3]"]\narguments = {in_features = 3, out_features = 2}\n'
+    )
+
+    done = torchcrate("doctor", "--quick", "--json", cwd=tmp_path)
+
+    assert json.loads(done.stdout)["network"] == "net"
+    for words in ("imported", "asked the machine", "called"):
+        assert words in done.stderr
+
+
 def test_export_leaves_a_folder_that_is_no_crate_alone(tmp_path: Path, torchcrate: Run) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
 

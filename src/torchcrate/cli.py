@@ -20,6 +20,7 @@ from torchcrate.commands import (
     trust,
     variants,
 )
+from torchcrate.commands.show import results_alone
 from torchcrate.errors import CrateError
 
 
@@ -59,11 +60,14 @@ for command in (
     *(tell.diff, tell.release, tell.notify),
     *(consume.doctor, trust.check),
 ):
+    assert command.callback is not None
+    command.callback = results_alone()(command.callback)
     main.add_command(command)
 
 
 def run() -> NoReturn:
     """Run the command line and end the process at once: taking torch apart takes half a second."""
+    _keep_stdout()
     try:
         code = main(standalone_mode=True)
     except SystemExit as end:
@@ -80,3 +84,11 @@ def run() -> NoReturn:
         code = code or 1
     atexit._run_exitfuncs()  # what libraries want done at the end
     os._exit(code if isinstance(code, int) else bool(code))
+
+
+def _keep_stdout() -> None:
+    """Let sys.stdout alone write to stdout: what programs and C++ print there goes to stderr."""
+    if sys.stdout and sys.stderr:  # None where it was closed before
+        encoding, errors = sys.stdout.encoding, sys.stdout.errors
+        sys.stdout = os.fdopen(os.dup(1), "w", encoding=encoding, errors=errors)
+        os.dup2(2, 1)

@@ -1,5 +1,6 @@
 """The outputs that nobody described are worked out by asking the network twice."""
 
+import sys
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -117,6 +118,7 @@ def test_what_was_described_is_left_as_it_is() -> None:
         (lambda x: {"a": "b"}, ExportError, "answer['a'] is str, not a tensor"),
         (lambda x: x.reshape(-1, 7), ExportError, "the network fails on x (3, "),
         (lambda x: 1 / 0, ExportError, "ZeroDivisionError"),
+        (lambda x: sys.exit(), ExportError, "it ends the program at tests/export/test_describe.py"),
         (lambda x: x.bfloat16(), ContractError, "output output is bfloat16, which is none of"),
         (lambda x: x + 1j, ContractError, "output output is complex64"),
     ],

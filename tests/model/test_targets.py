@@ -32,6 +32,7 @@ def make_net():
     "shop/typo.py": "def f(:\n",
     "shop/refusing.py": "from torchcrate.model.contract import tensor\nX = tensor('x')\n",
     "shop/quiet.py": "raise ValueError\n",
+    "shop/leaving.py": "import sys\n\nsys.exit()\n",
 }
 
 
@@ -70,6 +71,7 @@ def test_a_name_finds_what_its_own_name_is(target: str) -> None:
         ("shop.broken:X", "importing shop.broken fails at shop/broken.py:3: ZeroDivisionError"),
         ("shop.typo:X", "importing shop.typo fails"),
         ("shop.quiet:X", "importing shop.quiet fails at shop/quiet.py:1: ValueError"),
+        ("shop.leaving:X", "importing shop.leaving ends the program at shop/leaving.py:3: put"),
         ("shop.refusing:X", "'x' is no tensor: write NAME:DTYPE[AXIS,...]"),
         ("..net:Net", "names nothing: write package.module:name"),
         ("shop..net:Net", "there is no module"),

@@ -1,6 +1,7 @@
 """Weights come from every kind of file that training leaves, also into networks that share some."""
 
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +173,7 @@ SIZE = {"in_features": 3, "out_features": 2}
     [
         (dict, "build of net returns dict, not an nn.Module"),
         (lambda: 1 / 0, "build of net fails at tests/model/test_weights_files.py:"),
+        (sys.exit, "build of net fails: SystemExit"),
         ("collections:OrderedDict", "build of net returns OrderedDict"),
         (lambda width: linear(), "missing 1 required positional argument: 'width'"),
     ],

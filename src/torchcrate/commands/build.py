@@ -60,7 +60,7 @@ def train(data_dir: Path | None, out: Path, **chosen: Any) -> None:
 
     with bar("training", training.steps(settings)) as advance:
         record = training.train(data_dir or Path("data"), out, settings, advance, told)
-    click.echo(f"{out}: {100 * record.accuracy:.2f} % of the 10,000 test images")
+    say(False, record, f"{out}: {100 * record.accuracy:.2f} % of the 10,000 test images")
 
 
 @click.command()
@@ -174,4 +174,4 @@ def demo(data_dir: Path | None) -> None:
     target, spec = spec_named(DEFAULT)
     with steps("demo") as step:
         shown = road.demo(spec, target, Path("build"), data_dir, version, where, step)
-    click.echo(shown)
+    say(False, shown, shown)

@@ -6,13 +6,22 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 import click
 
 _WIDTH = 20  # columns of a bar
 _PAUSE = 0.25  # seconds between two looks of a bar that only moves
+_STDOUT = f"{__name__}.stdout"  # where a command's context keeps it
+
+
+@contextmanager
+def results_alone() -> Iterator[None]:
+    """Let `say` alone print on stdout: what a network's own code prints goes to stderr."""
+    click.get_current_context().meta[_STDOUT] = sys.stdout
+    with redirect_stdout(sys.stderr):
+        yield
 
 
 def say(as_json: bool, value: Any, words: str) -> None:
@@ -20,9 +29,8 @@ def say(as_json: bool, value: Any, words: str) -> None:
     if as_json:
         import msgspec
 
-        click.echo(json.dumps(msgspec.to_builtins(value)))
-    else:
-        click.echo(words)
+        words = json.dumps(msgspec.to_builtins(value))
+    click.echo(words, file=click.get_current_context().meta[_STDOUT])
 
 
 def notice(line: str) -> None:
