@@ -174,9 +174,13 @@ class GitLabDraft:
         """Return the server's refusal with what to do about it."""
         package = f"{self._name} {self._version}"
         if "duplicate" in str(error).lower():
+            # GitLab deletes what it lists; of what is hidden it gives out no id that works.
+            remedy = "let a Maintainer delete that file"
+            if not self._listed:
+                remedy = "publish the crate that an earlier run began with, say by its job's retry"
             return DuplicateError(
                 f"{error}; it holds another {upload.name} of {package} and refuses duplicates: "
-                f"let a Maintainer delete that file, or take the next version number",
+                f"{remedy}, or take the next version number",
                 upload.name,
             )
         hints = {

@@ -114,6 +114,7 @@ class _Publisher:
         told: _Told,
     ) -> None:
         self._ours = manifest
+        self._crate = crate
         self._registry = registry
         self._signer = signer
         self._told = told
@@ -170,7 +171,7 @@ class _Publisher:
                 held = {name: draft.held(name) for name in names}
                 if mend:
                     self._refuse_other_content(held)
-                manifest = adopt(self._ours, held, self._registry)
+                manifest = adopt(self._ours, self._crate, held, self._registry)
                 uploads = [*self._uploads(manifest), *self._signature(manifest, held)]
                 self._kept = tuple(each.name for each in uploads if held[each.name] == each.sha256)
                 last = Upload.of_bytes(MANIFEST, manifest.dump())

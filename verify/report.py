@@ -47,7 +47,7 @@ class Report:
     """The content of parity.json; `Report.parse(r.dump()) == r` holds.
 
     Attributes:
-        judged: sha256 of each file that was judged, by its name.
+        judged: sha256 of each file that was judged, by its name: all but the provenance.
         machine: Processor, threads and runtime versions, for people.
         runtimes: One entry a runtime.
         failures: One line for people for each rule that did not hold.

@@ -106,6 +106,24 @@ def statement(draft: Manifest, origin: Origin, materials: Materials) -> bytes:
     return json.dumps(value, indent=2).encode() + b"\n"
 
 
+def alike(one: bytes, other: bytes) -> bool:
+    """Return whether two statements differ in nothing but job, pipeline and versions of tools."""
+    claim = _claim(one)
+    return claim is not None and claim == _claim(other)
+
+
+def _claim(statement: bytes) -> Any:
+    """Return what every build of one crate states alike; None if it is no statement."""
+    try:
+        said = json.loads(statement)
+        del said["predicate"]["buildDefinition"]["internalParameters"]
+        del said["predicate"]["runDetails"]["metadata"]
+        del said["predicate"]["runDetails"]["builder"]["version"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None
+    return said
+
+
 def _sources(origin: Origin) -> list[dict[str, Any]]:
     """Return the git commit as a dependency, none where it is not known."""
     found = _COMMIT.fullmatch(origin.commit)

@@ -270,7 +270,7 @@ def seal(
         worst="noise",
         passed=green,
     )
-    judged = {file.name: file.sha256 for file in files if file.name not in unjudged}
+    judged = {f.name: f.sha256 for f in files if f.name not in unjudged and f.role != "provenance"}
     machine = {"golden": sha256_of(crate / "golden.safetensors")}  # differs as machines do
     (crate / "parity.json").write_bytes(Report(judged, machine, (parity,), ()).dump())
     files.append(Artifact.of(crate / "parity.json", "parity"))

@@ -4,19 +4,28 @@ import json
 import re
 import shutil
 import subprocess
-from dataclasses import replace
+import sys
 from pathlib import Path
 
 import pytest
 from in_toto_attestation.v1.statement import Statement
 
+from torchcrate.errors import RegistryError
 from torchcrate.export.artifact import Artifact, sha256_of
 from torchcrate.model.digits import MNIST
 from torchcrate.release.crate import DRAFT, open_sealed
 from torchcrate.release.leftover import adopt
-from torchcrate.release.manifest import Manifest
+from torchcrate.release.manifest import SIGNATURE, Manifest
 from torchcrate.release.publish import publish
-from torchcrate.release.trust.provenance import BUILD_TYPE, LOCAL, Materials, Origin, statement
+from torchcrate.release.pull import pull
+from torchcrate.release.trust.provenance import (
+    BUILD_TYPE,
+    LOCAL,
+    Materials,
+    Origin,
+    alike,
+    statement,
+)
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 JOB = {
@@ -31,6 +40,16 @@ JOB = {
     "CI_REPOSITORY_URL": "https://gitlab-ci-token:glcbt-secret@gitlab.example.com/group/net.git",
     "CI_PROJECT_DIR": "/builds/group/net",
 }
+CLIENT = """
+import sys
+from pathlib import Path
+from torchcrate.release.publish import publish
+from torchcrate.release.registry import open_registry
+from torchcrate.release.trust.signature import Signer
+sys.stdin.readline()
+with open_registry(sys.argv[1], {"GITLAB_TOKEN": "glpat-developer"}) as registry:
+    publish(Path(sys.argv[2]), registry, signer=Signer.from_file(Path(sys.argv[3])))
+"""
 
 
 @pytest.fixture
@@ -142,24 +161,38 @@ def test_no_person_token_or_folder_is_told(draft, drafted):
     assert JOB["CI_JOB_URL"] in text
 
 
-def test_it_is_judged_with_the_rest(sealed):
-    open_sealed(sealed)
+def test_all_but_provenance_is_judged(sealed):
+    """So that another job's, which says as much of the same crate, can take its place."""
+    manifest = open_sealed(sealed)
 
     judged = json.loads((sealed / "parity.json").read_bytes())["judged"]
-    assert judged["provenance.json"] == sha256_of(sealed / "provenance.json")
+    assert {file.name for file in manifest.files} - judged.keys() == {
+        "provenance.json",
+        "parity.json",
+    }
 
 
 @pytest.fixture
-def two_builds(make_crate, reseal):
-    """The same content, built and judged by two jobs; so each says another origin."""
-    crates = []
-    for number in (1, 2):
-        crate = make_crate(evidence=number)
-        (crate / "provenance.json").write_text(f'{{"job": {number}}}')
-        crates.append(crate)
+def build(make_crate, reseal):
+    """Build and judge the same content by a job, on a machine and from a commit."""
+
+    def built(number, machine=0, commit=COMMIT):
+        crate = make_crate(evidence=machine)
+        job = {**JOB, "CI_JOB_URL": f"{JOB['CI_PROJECT_URL']}/-/jobs/{number}"}
+        origin = Origin.from_env(job, commit)
+        data = statement(open_sealed(crate), origin, Materials("c" * 64))
+        (crate / "provenance.json").write_bytes(data)
         manifest = reseal(crate, "1.0.0")
         assert Artifact.of(crate / "provenance.json", "provenance") in manifest.files
-    return crates
+        return crate
+
+    return built
+
+
+@pytest.fixture
+def two_builds(build):
+    """The same content, built and judged by two jobs on two machines."""
+    return build(1, machine=1), build(2, machine=2)
 
 
 def test_what_another_job_left_is_finished_with_its_evidence(two_builds, gitlab, tmp_path):
@@ -178,15 +211,76 @@ def test_what_another_job_left_is_finished_with_its_evidence(two_builds, gitlab,
         assert gitlab.sent().count(name) == 1
 
 
-def test_provenance_that_its_parity_did_not_judge_is_not_taken_over(two_builds, shelf):
-    first, second = (open_sealed(crate) for crate in two_builds)
-    held = {file.name: file.sha256 for file in first.files} | {"provenance.json": "0" * 64}
-    publish(two_builds[0], shelf)
+def killed(gitlab, crate, key, at):
+    """Publish a signed crate, and kill the process when its upload number `at` was stored."""
+    command = [sys.executable, "-c", CLIENT, gitlab.project, str(crate), str(key)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as client:
+        gitlab.fault("kill-after", method="PUT", at=at, pid=client.pid)
+        client.communicate(b"go\n", timeout=60)
+    assert client.returncode == -9
+    gitlab.heal()
 
-    assert adopt(second, held, shelf) == second
-    assert adopt(second, {file.name: file.sha256 for file in first.files}, shelf) == replace(
-        first, parity=first.parity
-    )
+
+def test_another_job_finishes_what_was_killed_after_any_upload_where_duplicates_are_refused(
+    build, gitlab, signer, keys, tmp_path
+):
+    first, second = build(1), build(2)
+    uploads = [*(path.name for path in first.iterdir()), SIGNATURE]
+    public = keys / "ours.pub.pem"
+
+    for at in range(1, len(uploads)):
+        gitlab.reset(duplicates=False)
+        killed(gitlab, first, keys / "ours.pem", at)
+        left = gitlab.sent()
+        assert len(left) == at
+        assert gitlab.visible() == {}
+
+        done = publish(second, gitlab.registry(), signer=signer)
+
+        assert sorted([*done.kept, *done.uploaded]) == sorted(uploads)
+        assert list(done.kept) == left
+        pull("mnist-net@1.0.0", gitlab.registry(), tmp_path / "out", verify_key=public)
+        told = (tmp_path / "out" / "provenance.json").read_bytes()
+        made_by = first if "provenance.json" in left else second
+        assert told == (made_by / "provenance.json").read_bytes()
+
+
+@pytest.mark.parametrize("duplicates", [True, False])
+def test_what_was_left_from_another_commit_is_not_taken_over(build, gitlab, tmp_path, duplicates):
+    first, second = build(1, commit="f" * 40), build(2)
+    gitlab.reset(duplicates=duplicates)
+    gitlab.fault("401", method="PUT", file="/parity.json")
+    with pytest.raises(RegistryError, match="401"):
+        publish(first, gitlab.registry())
+
+    if not duplicates:
+        words = r"another provenance\.json.*publish the crate that .* began with.*next version"
+        with pytest.raises(RegistryError, match=words):
+            publish(second, gitlab.registry())
+        second = first
+    publish(second, gitlab.registry())
+
+    pull("mnist-net@1.0.0", gitlab.registry(), tmp_path / "out")
+    told = (tmp_path / "out" / "provenance.json").read_bytes()
+    assert told == (second / "provenance.json").read_bytes()
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b"{}", b"null", b"[" * 10**5, b"\xff"])
+def test_what_is_no_statement_is_like_none(build, data):
+    whole = (build(1) / "provenance.json").read_bytes()
+
+    assert alike(whole, whole)
+    assert not alike(whole, data)
+    assert not alike(data, data)
+
+
+def test_golden_vectors_without_the_parity_that_judged_them_are_not_taken_over(two_builds, shelf):
+    first, second = (open_sealed(crate) for crate in two_builds)
+    publish(two_builds[0], shelf)
+    held = {file.name: file.sha256 for file in first.files}
+
+    assert adopt(second, two_builds[1], held, shelf) == first
+    assert adopt(second, two_builds[1], {**held, "parity.json": None}, shelf) == second
 
 
 def test_parity_is_the_last_evidence_to_go_up(two_builds, gitlab):
