@@ -41,7 +41,7 @@ def receive_signature(
             return None
         raise TrustError(
             f"{name} {version} in {registry.where} is not signed: "
-            "ask its publisher to sign, or pull without --verify-key"
+            "ask its publisher to sign, or pull without a key to hold it to"
         ) from error
     if key is not None:
         try:

@@ -77,9 +77,19 @@ tolerance_option = click.option(
     callback=_limits,
     help="How far a runtime may be from eager, instead of what the spec says; may be repeated.",
 )
+
+
+def _not_empty(ctx: click.Context, param: click.Parameter, key: Path | None) -> Path | None:
+    """Refuse an empty variable: a job that lacks the secret has one, and nobody meant "no key"."""
+    if key is None and os.environ.get(str(param.envvar)) == "":
+        raise click.BadParameter(f"{param.envvar} is empty: name the key's file there, or unset it")
+    return key
+
+
 sign_key_option = click.option(
     "--sign-key",
     type=_KEY,
+    callback=_not_empty,
     envvar="TORCHCRATE_SIGN_KEY",
     show_envvar=True,
     help="EC private key, PEM; its password, if any, in TORCHCRATE_SIGN_PASSWORD.",
@@ -91,6 +101,7 @@ def verify_key_option(help: str, *, required: bool = False) -> Callable[[Any], A
     return click.option(
         "--verify-key",
         type=_KEY,
+        callback=_not_empty,
         envvar="TORCHCRATE_VERIFY_KEY",
         show_envvar=True,
         required=required,

@@ -56,7 +56,7 @@ def publish(
 @registry_options("--from")
 @click.option("--out", type=FOLDER, help="Where the crate appears.  [default: NAME]")
 @click.option("--pre", is_flag=True, help="Let NAME@latest be a pre-release.")
-@verify_key_option("EC public key, PEM; refuse what its owner did not sign.")
+@verify_key_option("EC public key, PEM; what its owner did not sign is refused, exit code 9.")
 @click.option(
     "--only",
     multiple=True,

@@ -272,6 +272,40 @@ def test_a_key_in_place_of_its_path_is_told_and_not_shown(keys, tmp_path, torchc
     assert not any(line in done.stdout + done.stderr for line in text.splitlines())
 
 
+@pytest.mark.parametrize("how", ["option", "variable"])
+def test_what_the_key_did_not_sign_is_refused_by_the_command(
+    crate, shelf, keys, tmp_path, torchcrate, how
+):
+    publish(crate, shelf)
+    public = str(keys / "ours.pub.pem")
+    asked = ["pull", "mnist-net@1.0.0", "--from", str(tmp_path / "shelf"), "--out", tmp_path / "o"]
+
+    if how == "option":
+        done = torchcrate(*asked, "--verify-key", public)
+    else:
+        done = torchcrate(*asked, TORCHCRATE_VERIFY_KEY=public)
+
+    assert done.returncode == TrustError.exit_code
+    assert "is not signed: ask its publisher to sign" in done.stderr.splitlines()[-1]
+    assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize("option", ["sign", "verify"])
+def test_an_empty_variable_does_not_mean_without_a_key(crate, shelf, tmp_path, torchcrate, option):
+    publish(crate, shelf)
+    place = str(tmp_path / "shelf")
+    asked = {
+        "sign": ("publish", str(crate), "--to", place),
+        "verify": ("pull", "mnist-net@1.0.0", "--from", place, "--out", tmp_path / "o"),
+    }
+
+    done = torchcrate(*asked[option], **{f"TORCHCRATE_{option.upper()}_KEY": ""})
+
+    assert done.returncode == 2
+    assert f"TORCHCRATE_{option.upper()}_KEY is empty" in done.stderr
+    assert not (tmp_path / "o").exists()
+
+
 def test_the_commands_sign_verify_and_check_offline(crate, keys, tmp_path, torchcrate):
     env = {
         "TORCHCRATE_SIGN_KEY": str(keys / "locked.pem"),
