@@ -1,7 +1,7 @@
 """A process that holds one crate's model warm, and times calls when it is asked to.
 
 Reads lines like `answer 200` on stdin: what to call and how often. Writes a line of JSON
-for each, the seconds of every call.
+for each: the seconds of every call, and the core-seconds of all of them.
 """
 
 import json
@@ -41,11 +41,11 @@ def main(runtime: str, crate: str, inputs: str) -> int:
         name, count = line.split()
         try:
             calls[name] = calls.get(name) or makers[name]()
-            found = timed(calls[name], int(count))
+            found, cpu = timed(calls[name], int(count))
         except Exception as error:  # a damaged crate raises whatever its bytes led to
             print(f"Error: {error}".split("\n")[0], file=sys.stderr)
             return 1
-        print(json.dumps(found), flush=True)
+        print(json.dumps({"seconds": found, "cpu": cpu}), flush=True)
     return 0
 
 
@@ -61,18 +61,21 @@ def _bare(runtime: str, crate: Path, given: Mapping[str, Array]) -> Call:
     return lambda: alone.call(*prepared)
 
 
-def timed(call: Call, count: int) -> list[float]:
-    """Return the seconds of each of `count` calls, after some that do not count."""
+def timed(call: Call, count: int) -> tuple[list[float], float]:
+    """Return the seconds of each of `count` calls, after some that do not count.
+
+    And the core-seconds of this process, all threads, during those that do.
+    """
     end = time.perf_counter() + _LONGEST
     for number in range(_WARM):
         if number < _LEAST or time.perf_counter() < end:
             call()
-    found = []
+    found, before = [], time.process_time()
     for _ in range(count):
         begun = time.perf_counter_ns()
         call()
         found.append((time.perf_counter_ns() - begun) * 1e-9)
-    return found
+    return found, time.process_time() - before
 
 
 if __name__ == "__main__":

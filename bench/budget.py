@@ -4,21 +4,23 @@ import statistics
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from torchcrate.bench.files import python
 from torchcrate.bench.process import process
-from torchcrate.bench.race import Contestant, Rules, compared, judged, race, ratios
+from torchcrate.bench.question import Question, python, question, shipped
+from torchcrate.bench.race import Contestant, Rules, Sample, compared, judged, race, ratios
 from torchcrate.bench.results import Bar, Lane, Part, Spread
 from torchcrate.bench.setting import Setting
-from torchcrate.bench.subject import Subject, images, many_cases
+from torchcrate.bench.subject import Subject, many_cases
 from torchcrate.bench.words import figure, seconds
 from torchcrate.bench.worker import working
-from torchcrate.errors import BudgetError
+from torchcrate.errors import BudgetError, RunnerError
 
 GATE = "gate"
 KERNEL = "reference kernel"
 _MANY = 64  # entries of a large batch
+_CPP = "libtorch"
 _TURNS = 5  # times as many, and as short: what disturbs the machine then disturbs all alike
 
 
@@ -44,11 +46,13 @@ def gate(
 ) -> Part:
     """Race a crate against the version before it, if there is one, and judge both budgets.
 
+    Where both have C++ sources they are built, so that the C++ programs are raced too.
+
     Args:
         subject: The crate that is to be released.
         before: The version that it is raced against.
         budget: What it must keep to.
-        setting: Files, rounds and calls.
+        setting: Files, rounds and calls, and where C++ is built.
         scratch: A folder for the inputs.
 
     Raises:
@@ -59,9 +63,8 @@ def gate(
     raced = [("this", subject, [*front, *common])]
     raced += [(before.title, before, common)] if before else []
     lanes = _race_warm(raced, setting, scratch)
-    whole = [each for name, one, _ in raced for each in _whole(name, one, common, setting)]
-    if whole:
-        lanes += race(whole, setting.rules, setting.turns("gate"))
+    if before:
+        lanes += _race_whole(raced, common, _builds(subject, before, setting), setting, scratch)
     named = {lane.name: lane for lane in lanes}
     bars = [
         *_own(subject, budget, named),
@@ -136,15 +139,55 @@ def _files(name: str, runtime: str) -> str:
     return f"{name}: run_{runtime}, whole process"
 
 
-def _whole(name: str, each: Subject, runtimes: list[str], setting: Setting) -> list[Contestant]:
-    """Return whole processes over the same files, for crates that read images."""
-    if not each.reads_images:
+def _race_whole(
+    raced: Sequence[tuple[str, Subject, list[str]]],
+    runtimes: Sequence[str],
+    builds: Sequence[Path],
+    setting: Setting,
+    scratch: Path,
+) -> tuple[Lane, ...]:
+    """Race whole processes over the same images, or of one call where a crate reads none."""
+    contestants: list[Contestant] = []
+    for at, (name, each, _) in enumerate(raced):
+        asked = question(each, setting.files, setting, scratch)
+        contestants += [
+            process(_files(name, runtime), python(each, runtime, asked), asked.lines)
+            for runtime in runtimes
+        ]
+        contestants += [_cpp(name, each, build, asked, setting) for build in builds[at : at + 1]]
+    return race(contestants, setting.rules, setting.turns("gate"))
+
+
+def _builds(subject: Subject, before: Subject, setting: Setting) -> list[Path]:
+    """Return where the C++ of both is built, in one folder if it is the same; none if one has none.
+
+    The first is where verify builds it, which may have been kept.
+    """
+    if not subject.sources or not before.sources:
         return []
-    read = images(each, setting.files, setting.out, setting.data_dir)
-    return [
-        process(_files(name, runtime), python(each, runtime, read.pattern), read.count)
-        for runtime in runtimes
-    ]
+    same = _sources(subject) == _sources(before)
+    other = setting.build.with_name(f"{setting.build.name}-before")
+    return [setting.build, setting.build if same else other]
+
+
+def _sources(subject: Subject) -> dict[str, bytes]:
+    return {name: (subject.folder / name).read_bytes() for name in subject.sources}
+
+
+def _cpp(name: str, each: Subject, build: Path, asked: Question, setting: Setting) -> Contestant:
+    """Return whole processes of the C++ program; one that cannot be built fails at its turn."""
+    from torchcrate.bench import cpp  # torch, which takes a second to import
+
+    setting.say(f"gate: build C++ of {name}")
+    try:
+        program = cpp.program(each, build)
+    except RunnerError as error:
+        return Contestant(_files(name, _CPP), partial(_refuse, error))
+    return process(_files(name, _CPP), shipped(each, program, asked), asked.lines)
+
+
+def _refuse(error: RunnerError) -> Sample:
+    raise error
 
 
 def _own(subject: Subject, budget: Budget, lanes: dict[str, Lane]) -> list[Bar]:
@@ -163,12 +206,9 @@ def _against(
     before: Subject, runtimes: list[str], budget: Budget, lanes: dict[str, Lane]
 ) -> list[Bar]:
     """Judge how much longer this crate takes; what the one before cannot do is no fault of it."""
-    bars = []
-    if not runtimes:
-        note = "no runtime that both have a Python program for is here: nothing was raced"
-        bars.append(judged(f"this / {before.title}", (), budget.slower, note=note))
     kinds = ((_warm, "warm call"), (_batch, f"{_MANY} at once"), (_files, "whole process"))
-    for runtime in runtimes:
+    bars = []
+    for runtime in (*runtimes, _CPP):
         for kind, words in kinds:
             new, old = kind("this", runtime), kind(before.title, runtime)
             if old not in lanes:
@@ -181,6 +221,9 @@ def _against(
             bar = compared(what, lanes, new, old, budget.slower)
             note = bar.note or f"{_lies(lanes[new])} against {_lies(lanes[old])}"
             bars.append(Bar(what, bar.found, bar.bound, False, "x", bar.holds, note))
+    if not bars:
+        note = "no runtime that both have a program for is here: nothing was raced"
+        bars.append(judged(f"this / {before.title}", (), budget.slower, note=note))
     return bars
 
 

@@ -2,9 +2,9 @@
 
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 
 from torchcrate.bench.process import Command, inner, process
+from torchcrate.bench.question import picture, pictures, python, shipped
 from torchcrate.bench.race import Contestant, Rules, compared, judged, race
 from torchcrate.bench.results import Bar, Lane, Part
 from torchcrate.bench.setting import Setting
@@ -49,23 +49,11 @@ def files(subject: Subject, cpp: Programs | None, setting: Setting) -> Part:
     )
 
 
-def shipped(subject: Subject, program: Path, images: str) -> Command:
-    """Return the command that asks the C++ program for what matches a pattern."""
-    return [program, "--crate", subject.folder.resolve(), "--image", images]
-
-
-def python(subject: Subject, runtime: str, images: str) -> Command:
-    """Return the command that asks a Python program for what matches a pattern."""
-    folder = subject.folder.resolve()
-    return [sys.executable, subject.program(runtime), "--crate", folder, "--image", images]
-
-
 def _cpp(subject: Subject, cpp: Programs, read: Images) -> list[Contestant]:
     model = subject.folder.resolve() / "model.pt"
-    first = read.folder / "000000.png"
     return [
-        process(CPP, shipped(subject, cpp.shipped, read.pattern), read.count),
-        process(_ONE, shipped(subject, cpp.shipped, str(first)), 1),
+        process(CPP, shipped(subject, cpp.shipped, pictures(read)), read.count),
+        process(_ONE, shipped(subject, cpp.shipped, picture(read)), 1),
         process(LOOP, [cpp.loop, model, read.names, "loop"], 1, most=_LOOPS),
         inner(DECODE, [cpp.loop, model, read.names, "decode"]),
         inner(FORWARD, [cpp.loop, model, read.names, "forward"]),
@@ -77,7 +65,7 @@ def _python(subject: Subject, read: Images) -> list[Contestant]:
     for runtime in subject.runtimes:
         loop: Command = [sys.executable, "-m", "torchcrate.bench.loop", runtime]
         loop += [subject.folder, read.names, subject.image.name]
-        ours = python(subject, runtime, read.pattern)
+        ours = python(subject, runtime, pictures(read))
         found += [
             process(f"run_{runtime}", ours, read.count),
             process(f"{runtime} loop", loop, read.count, most=_LOOPS),

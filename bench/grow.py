@@ -3,8 +3,9 @@
     python -m torchcrate.bench.grow KIND CRATE ROUNDS SEED LARGEST
 
 The limit is a plain product of two square matrices with the same floating-point operations, and
-a plain sum over as many bytes as weights, inputs and answers have, each on as many threads as make
-it quicker. Both take turns with what grows.
+a plain read of as many bytes as weights, inputs and answers have: a product of a matrix with a
+vector, which reads quicker than any sum. Each has as many threads as make it quicker, and both
+take turns with what grows.
 Prints a JSON list of `Size`.
 """
 
@@ -30,6 +31,7 @@ BATCHES = (1, 4, 16, 64, 256, 1024, 4096)
 SIDES = (28, 64, 128, 256, 512, 1024, 2048)
 _LAYERS = 4
 _TURN = 0.05  # seconds that a turn of quick calls takes
+_ROW = 4096  # numbers of a row that is read
 _SIDE = 16  # pixels of what is convolved
 
 Call = Callable[[], object]
@@ -63,16 +65,25 @@ def main(kind: str, crate: str, rounds: str, seed: str, largest: str) -> int:
 def _measured(work: Work, rules: Rules) -> Size:
     side = max(1, round((work.operations / 2) ** (1 / 3)))
     one, other = torch.rand(side, side), torch.rand(side, side)
-    out, held = torch.empty(side, side), torch.ones(max(1, work.bytes // 4))
+    out = torch.empty(side, side)
+    rows, row, read = _held(work.bytes)
     lanes = race(
         [
             _contestant(WHOLE, work.call, torch.get_num_threads()),
             quicker(GEMM, lambda: torch.mm(one, other, out=out)),
-            quicker(READ, held.sum),
+            quicker(READ, lambda: torch.mv(rows, row, out=read)),
         ],
         rules,
     )
     return Size(work.curve, work.at, work.operations, work.bytes, lanes)
+
+
+def _held(count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return a matrix of at least so many bytes, a vector to its right, and room for a product."""
+    numbers = max(1, -(-count // 4))
+    width = min(_ROW, numbers)
+    rows = -(-numbers // width)
+    return torch.ones(rows, width), torch.ones(width), torch.empty(rows)
 
 
 def quicker(name: str, call: Call) -> Contestant:
@@ -88,9 +99,10 @@ def _contestant(name: str, call: Call, threads: int) -> Contestant:
         before = torch.get_num_threads()
         torch.set_num_threads(threads)
         try:
-            seconds = [_timed(call)]
-            count = min(50, max(1, int(_TURN / seconds[0])))
-            return Sample(tuple(_timed(call) for _ in range(count)))
+            count = min(50, max(1, int(_TURN / _timed(call))))
+            begun = time.process_time()
+            seconds = tuple(_timed(call) for _ in range(count))
+            return Sample(seconds, time.process_time() - begun)
         finally:
             torch.set_num_threads(before)
 

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from functools import partial
 
-from torchcrate.bench.files import CPP, python, shipped
+from torchcrate.bench.files import CPP
 from torchcrate.bench.process import Command, process
+from torchcrate.bench.question import Question, pictures, python, shipped
 from torchcrate.bench.race import Rules, judged, race
 from torchcrate.bench.results import Bar, Curve, Part, Plot
 from torchcrate.bench.setting import Setting
@@ -14,8 +15,7 @@ _FEW = 10
 _FLAT = 1.25  # the most at any number over the most at ten
 
 
-Asked = Callable[[str], Command]
-"""Takes the pattern of the files to read."""
+Asked = Callable[[Question], Command]
 
 
 def memory(subject: Subject, cpp: Programs | None, setting: Setting) -> Part:
@@ -37,10 +37,9 @@ def memory(subject: Subject, cpp: Programs | None, setting: Setting) -> Part:
     for count in counts:
         size = min(count, setting.files)
         read = images(subject, size, setting.out, setting.data_dir)
+        asked = pictures(read, times=count // size)
         for name, command in programs.items():
-            again = ["--image", read.pattern] * (count // size - 1)
-            words = [*command(read.pattern), *again]
-            contestants.append(process(f"{name}, {count:,}", words, count // size * size))
+            contestants.append(process(f"{name}, {count:,}", command(asked), asked.lines))
     rules = Rules(rounds=1, warmup=0, seed=setting.rules.seed)
     lanes = race(contestants, rules, setting.turns("memory"))
     peaks = {lane.name: lane.peak[0] for lane in lanes if lane.peak}

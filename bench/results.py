@@ -40,7 +40,7 @@ class Lane:
         name: Of the contestant, the only one of its part.
         rounds: Seconds of each measurement of each round: one for a whole process, one a call
             for warm calls.
-        cpu: Core-seconds of its process; empty for calls.
+        cpu: Core-seconds of its process, or of all calls of the round.
         peak: The most memory that its process held, in bytes; empty for calls.
         first: Seconds from its start to the first byte of an answer; empty for calls.
         failure: Why it is out of the race, in one line; empty if it is not.
@@ -57,6 +57,11 @@ class Lane:
     def seconds(self) -> tuple[float, ...]:
         """Every measurement of every round."""
         return tuple(seconds for each in self.rounds for seconds in each)
+
+    @property
+    def cores(self) -> float | None:
+        """How many cores it kept busy on average; None if that was not measured."""
+        return sum(self.cpu) / sum(self.seconds) if self.cpu else None
 
     @property
     def medians(self) -> tuple[float, ...]:

@@ -16,8 +16,9 @@ from torchcrate.bench.bounds import (
     reached,
     started,
 )
-from torchcrate.bench.files import CPP, python, shipped
+from torchcrate.bench.files import CPP
 from torchcrate.bench.process import process
+from torchcrate.bench.question import pictures, python, shipped
 from torchcrate.bench.race import race
 from torchcrate.bench.results import Curve, Lane, Part, Plot
 from torchcrate.bench.setting import Setting
@@ -81,10 +82,10 @@ def count(subject: Subject, cpp: Programs | None, setting: Setting) -> Part:
     for number in counts:
         read = images(subject, number, setting.out, setting.data_dir)
         if cpp:
-            command = shipped(subject, cpp.shipped, read.pattern)
+            command = shipped(subject, cpp.shipped, pictures(read))
             contestants.append(process(f"{CPP}, {number:,}", command, number))
         for runtime in subject.runtimes:
-            command = python(subject, runtime, read.pattern)
+            command = python(subject, runtime, pictures(read))
             contestants.append(process(f"run_{runtime}, {number:,}", command, number))
     lanes = race(contestants, setting.rules, setting.turns("scale"))
     named = {lane.name: lane for lane in lanes}
@@ -103,7 +104,7 @@ def count(subject: Subject, cpp: Programs | None, setting: Setting) -> Part:
 
 def _named(size: Size, lane: Lane) -> Lane:
     name = f"{size.curve}, {size.at:,}: {lane.name}"
-    return Lane(name, lane.rounds, failure=lane.failure)
+    return Lane(name, lane.rounds, lane.cpu, failure=lane.failure)
 
 
 def _curves(name: str, sizes: list[Size]) -> tuple[Curve, ...]:

@@ -3,13 +3,12 @@
 import sys
 from pathlib import Path
 
-import safetensors.numpy
-
-from torchcrate.bench.process import Command, process
+from torchcrate.bench.process import process
+from torchcrate.bench.question import python, question, shipped
 from torchcrate.bench.race import Contestant, Rules, compared, race
 from torchcrate.bench.results import Part
 from torchcrate.bench.setting import Setting
-from torchcrate.bench.subject import Programs, Subject, images, one_case
+from torchcrate.bench.subject import Programs, Subject
 
 _IMPORTS = {
     "onnx": "import numpy, onnxruntime",
@@ -33,17 +32,16 @@ def start(subject: Subject, cpp: Programs | None, setting: Setting, scratch: Pat
     Raises:
         FolderError: If the input cannot be written.
     """
-    options, lines = _question(subject, setting, scratch)
-    crate: Command = ["--crate", subject.folder.resolve()]
+    asked = question(subject, 1, setting, scratch)
     often: list[Contestant] = []
     if cpp:
-        command: Command = [cpp.shipped, *crate, *options]
-        often = [process(_CPP, command, lines), process(_EMPTY, [cpp.empty], 0)]
+        command = shipped(subject, cpp.shipped, asked)
+        often = [process(_CPP, command, asked.lines), process(_EMPTY, [cpp.empty], 0)]
     once: list[Contestant] = []
     for runtime in subject.runtimes:
-        ours: Command = [sys.executable, subject.program(runtime), *crate, *options]
+        ours = python(subject, runtime, asked)
         imports = [sys.executable, "-c", _needed(subject, runtime)]
-        pair = process(f"run_{runtime}", ours, lines), process(_alone(runtime), imports, 0)
+        pair = process(f"run_{runtime}", ours, asked.lines), process(_alone(runtime), imports, 0)
         (often if runtime in _BOUNDS else once).extend(pair)
     once_rules, turns = setting.rules, setting.turns("start")
     rules = Rules(_MORE * once_rules.rounds, once_rules.warmup, once_rules.seed)
@@ -78,13 +76,3 @@ def _needed(subject: Subject, runtime: str) -> str:
     One image is read without Pillow.
     """
     return _IMPORTS[runtime] + ("" if subject.reads_images else ", safetensors.numpy")
-
-
-def _question(subject: Subject, setting: Setting, scratch: Path) -> tuple[list[str], int]:
-    """Return the options that ask for one answer, and how many lines it is."""
-    if subject.reads_images:
-        read = images(subject, 1, setting.out, setting.data_dir)
-        return ["--image", str(read.folder / "000000.png")], 1
-    given, out = scratch / "one.safetensors", scratch / "answer.safetensors"
-    safetensors.numpy.save_file(one_case(subject), given)
-    return ["--tensors", str(given), "--out", str(out)], 0

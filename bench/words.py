@@ -23,18 +23,18 @@ def _part(part: Part) -> str:
 
 def lanes_table(lanes: tuple[Lane, ...]) -> str:
     """Return the times of a race, one line a contestant, then a line for each that failed."""
-    whole = any(lane.cpu for lane in lanes)
-    head = ("contestant", "median", "p90", "p99", "10 % to 90 %", "times")
-    rows: list[tuple[str, ...]] = [head + (("core time", "memory") if whole else ())]
+    whole = any(lane.peak for lane in lanes)
+    head = ("contestant", "median", "p90", "p99", "10 % to 90 %", "times", "cores")
+    rows: list[tuple[str, ...]] = [head + (("memory",) if whole else ())]
     for lane in lanes:
         if lane.failure or not lane.rounds:
             continue
         lies = Spread.of(lane.seconds)
         row: tuple[str, ...] = (lane.name, *map(seconds, (lies.median, lies.high, lies.p99)))
         row += (f"{lies.low / lies.median:.2f} to {lies.high / lies.median:.2f}", str(lies.count))
+        row += ("-" if lane.cores is None else f"{lane.cores:.2f}",)
         if whole:
-            cpu = seconds(Spread.of(lane.cpu).median) if lane.cpu else "-"
-            row += (cpu, f"{max(lane.peak) / 1e6:.0f} MB" if lane.peak else "-")
+            row += (f"{max(lane.peak) / 1e6:.0f} MB" if lane.peak else "-",)
         rows.append(row)
     lines = [table(rows)] if len(rows) > 1 else []
     return "\n".join([*lines, *(f"{lane.name}: {lane.failure}" for lane in lanes if lane.failure)])

@@ -32,14 +32,14 @@ class Worker:
 
         A turn fails if the model cannot be loaded, or the process ended.
         """
-        return Contestant(name, lambda: Sample(self._timed(call, count)))
+        return Contestant(name, lambda: self._timed(call, count))
 
-    def _timed(self, call: str, count: int) -> tuple[float, ...]:
+    def _timed(self, call: str, count: int) -> Sample:
         assert self._process.stdin
         with suppress(BrokenPipeError):  # reading says why it ended
             self._process.stdin.write(f"{call} {count}\n")
             self._process.stdin.flush()
-        return msgspec.json.decode(self._line(), type=tuple[float, ...])
+        return msgspec.json.decode(self._line(), type=Sample)
 
     def _line(self) -> str:
         assert self._process.stdout

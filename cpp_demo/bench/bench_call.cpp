@@ -4,12 +4,14 @@
 //
 // INPUTS holds the tensors of one call by the contract's names. Reads lines like `answer 200` from
 // stdin, what to call and how often: `answer` is ScriptModel, `bare` a module that was loaded and
-// nothing else. Writes a line of JSON for each, the seconds of every call. A process is asked for
-// one of them: how many threads LibTorch has is the same for all that is in it.
+// nothing else. Writes a line of JSON for each: the seconds of every call, and the core-seconds of
+// all of them. A process is asked for one of them: how many threads LibTorch has is the same for
+// all that is in it.
 
 #include <torch/script.h>
 
 #include <chrono>
+#include <ctime>
 #include <filesystem>
 #include <functional>
 #include <iostream>
@@ -80,13 +82,15 @@ void measure(const Call& call, int count) {
     if (i < kLeast || Clock::now() < end) call();
   }
   std::string line;
+  const std::clock_t before = std::clock();  // of all threads
   for (int i = 0; i < count; ++i) {
     const Clock::time_point begun = Clock::now();
     call();
     const std::chrono::nanoseconds took = Clock::now() - begun;
-    line += (i > 0 ? ", " : "[") + std::to_string(took.count()) + "e-9";
+    line += (i > 0 ? ", " : "") + std::to_string(took.count()) + "e-9";
   }
-  std::cout << line << "]" << std::endl;
+  const double cpu = static_cast<double>(std::clock() - before) / CLOCKS_PER_SEC;
+  std::cout << R"({"seconds": [)" << line << R"(], "cpu": )" << cpu << "}" << std::endl;
 }
 
 void serve(const fs::path& crate, const fs::path& inputs) {

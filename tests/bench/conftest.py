@@ -14,14 +14,21 @@ from torchcrate.release.crate import DRAFT, read_manifest
 
 @pytest.fixture
 def pulled(drafted: Path, tmp_path: Path) -> Callable[..., Path]:
-    """Make a copy of the crate of all tests, in part, whose answers come `late` by so many s."""
+    """Make a copy of the crate of all tests, in part, whose answers come `late` by so many s.
 
-    def made(name: str, late: float = 0.0) -> Path:
-        folder = tmp_path / name
+    With `cpp` it has what the C++ program needs, too.
+    """
+
+    def made(called: str, late: float = 0.0, *, cpp: bool = False) -> Path:
+        folder = tmp_path / called
         folder.mkdir()
         shutil.copy2(drafted / DRAFT, folder)
-        for file in read_manifest(drafted / DRAFT).only(["onnx"]):
-            shutil.copy2(drafted / file.name, folder)
+        manifest = read_manifest(drafted / DRAFT)
+        names = {file.name for file in manifest.only(["onnx"])}
+        if cpp:
+            names |= {"model.pt", *(file.name for file in manifest.files if file.role == "source")}
+        for name in names:
+            shutil.copy2(drafted / name, folder)
         if late:
             _slow(folder / "run_onnx.py", late)
         return folder

@@ -1,6 +1,7 @@
 """The gate stops a crate that is slower or larger than it may be, and only such a one."""
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,12 +10,14 @@ from xml.etree import ElementTree
 
 import pytest
 
+from torchcrate.bench import cpp
 from torchcrate.bench.budget import KERNEL, Budget, gate, require
 from torchcrate.bench.results import Part, Results
 from torchcrate.bench.setting import Setting
 from torchcrate.bench.subject import Subject
 from torchcrate.errors import BudgetError
 from torchcrate.export.artifact import Artifact
+from torchcrate.verify.build import PROGRAM
 
 pytestmark = pytest.mark.seconds(40)
 
@@ -109,6 +112,84 @@ def test_many_at_once_are_raced_too(
 
     many = next(bar for bar in part.bars if "64 at once" in bar.what)
     assert not many.holds
+
+
+def test_the_cpp_programs_are_raced_as_they_are_built(
+    pulled: Make, subject: Value, setting: Setting, libtorch: Path, tmp_path: Path
+) -> None:
+    """Both have the same sources: verify has built them."""
+    new, old = (subject(pulled(name, cpp=True), name) for name in ("new", "old"))
+
+    part = gate(new, old, Budget(slower=20), replace(setting, build=libtorch.parent), tmp_path)
+
+    require(part)
+    (bar,) = [bar for bar in part.bars if bar.what == "libtorch, whole process: this / old"]
+    assert bar.found
+
+
+def test_a_slower_cpp_program_is_stopped(
+    pulled: Make,
+    subject: Value,
+    setting: Setting,
+    libtorch: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    new, old = (subject(pulled(name, cpp=True), name) for name in ("new", "old"))
+    (new.folder / "main.cpp").write_text("another program")
+    late = tmp_path / "late"
+    late.write_text(f'#!/bin/sh\nsleep 2\nexec "{libtorch}" "$@"\n')
+    late.chmod(0o755)
+    built = {(new.folder, setting.build.name): late, (old.folder, "cpp-before"): libtorch}
+    monkeypatch.setattr(cpp, "program", lambda each, build: built[each.folder, build.name])
+
+    part = gate(new, old, Budget(slower=2), setting, tmp_path)
+
+    (bar,) = [bar for bar in part.bars if bar.what == "libtorch, whole process: this / old"]
+    assert bar.found
+    assert not bar.holds
+
+
+@pytest.mark.parametrize("broken", ["new", "old"])
+def test_cpp_that_cannot_be_built_stops_the_release_that_ships_it(
+    broken: str,
+    pulled: Make,
+    subject: Value,
+    setting: Setting,
+    libtorch: Path,
+    tmp_path: Path,
+) -> None:
+    new, old = (subject(pulled(name, cpp=True), name) for name in ("new", "old"))
+    lists = tmp_path / broken / "CMakeLists.txt"
+    lists.write_text('message(FATAL_ERROR "error: no such luck")\n')
+    for name in ("cpp", "cpp-before"):
+        (tmp_path / name).mkdir()
+        for file in (PROGRAM, "built-from"):
+            shutil.copy2(libtorch.with_name(file), tmp_path / name)
+
+    part = gate(new, old, Budget(slower=20), setting, tmp_path)
+
+    (bar,) = [bar for bar in part.bars if bar.what == "libtorch, whole process: this / old"]
+    assert bar.holds == (broken == "old")
+    assert "the C++ program cannot be built" in bar.note
+
+
+def test_a_crate_that_reads_no_images_is_raced_by_whole_processes_too(
+    pulled: Make, subject: Value, setting: Setting, tmp_path: Path
+) -> None:
+    crates = []
+    for name in ("new", "old"):
+        each = subject(pulled(name), name)
+        plain = tuple(replace(given, meaning="") for given in each.contract.inputs)
+        crates.append(replace(each, contract=replace(each.contract, inputs=plain)))
+    assert not any(each.reads_images for each in crates)
+
+    part = gate(*crates, Budget(slower=20), setting, tmp_path)
+
+    require(part)
+    assert [bar.what for bar in part.bars if "whole process" in bar.what] == [
+        "onnx, whole process: this / old"
+    ]
 
 
 def test_a_version_without_a_runtime_in_common_is_no_release_unseen(

@@ -38,8 +38,9 @@ def test_a_lane_shows_its_figures_and_a_failure_its_reason() -> None:
     head, shown, failed = lanes_table(lanes).splitlines()
 
     assert head.split()[:2] == ["contestant", "median"]
+    assert head.split()[-2:] == ["cores", "memory"]
     assert shown.split()[:2] == ["C++", "1.5"]
-    assert "100 MB" in shown
+    assert shown.split()[-3:] == ["0.33", "100", "MB"]  # core-seconds over seconds, of all rounds
     assert failed == "broken: it failed: killed"
 
 

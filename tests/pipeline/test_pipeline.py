@@ -93,7 +93,7 @@ def jobs_of(run):
 @pytest.mark.parametrize(
     ("pipeline", "jobs"),
     [
-        (MERGE_REQUEST, {"test", "check", "export", "verify"}),
+        (MERGE_REQUEST, {"test", "check", "export", "verify", "bench"}),
         (BRANCH, {"test", "check", *ROAD, "smoke"}),
         (TAG, {"test", "check", *ROAD, "smoke", "release"}),
         ({"CI_COMMIT_BRANCH": "feature"}, {"test"}),  # there is no pipeline, says `workflow:`
