@@ -1,11 +1,13 @@
 #include "contract.h"
 
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <utility>
 
 #include "errors.h"
+#include "values.h"
 
 namespace torchcrate {
 
@@ -27,6 +29,8 @@ bool is_axis(const json& value) {
   return value.is_string() ? !value.get_ref<const std::string&>().empty() : is_count(value, 1);
 }
 
+bool is_end(const json& value) { return value.is_null() || value.is_number(); }
+
 bool is_tensor(const json& entry) {
   const auto is_word = [&entry](const char* key) {
     return entry.contains(key) && entry[key].is_string();
@@ -38,7 +42,28 @@ bool is_tensor(const json& entry) {
   return std::any_of(std::begin(kDTypes), std::end(kDTypes),
                      [&](const DType& dtype) { return entry["dtype"] == dtype.word; }) &&
          std::all_of(entry["axes"].begin(), entry["axes"].end(), is_axis) &&
-         entry.value("optional", json(false)).is_boolean();
+         entry.value("optional", json(false)).is_boolean() &&
+         is_end(entry.value("minimum", json())) && is_end(entry.value("maximum", json()));
+}
+
+/// Returns the bounds of a tensor's values; nothing if its dtype has no others.
+std::optional<Bounds> bounds_from(const json& entry) {
+  const std::string dtype = entry["dtype"];
+  const auto end = [&entry](const char* key, double none) {
+    const json value = entry.value(key, json());
+    return value.is_null() ? none : value.get<double>();
+  };
+  const double low = end("minimum", -INFINITY);
+  const double high = end("maximum", INFINITY);
+  const auto [least, most] = range_of(dtype);
+  if (low <= least && high >= most) return {};
+  std::string words = written(low) + " to " + written(high);
+  if (std::isinf(low) || std::isinf(high)) {
+    words = std::isinf(high) ? written(low) + " or more" : written(high) + " or less";
+  } else if (low == high) {
+    words = written(low);
+  }
+  return Bounds{nearest(dtype, low), nearest(dtype, high), words};
 }
 
 std::vector<TensorSpec> tensors_of(const json& contract, const char* side) {
@@ -50,7 +75,8 @@ std::vector<TensorSpec> tensors_of(const json& contract, const char* side) {
   std::vector<TensorSpec> result;
   for (const json& entry : entries) {
     TensorSpec spec{
-        entry["name"], entry["dtype"], {}, entry["meaning"], entry.value("optional", false)};
+        entry["name"],     entry["dtype"], {}, entry["meaning"], entry.value("optional", false),
+        bounds_from(entry)};
     for (const json& axis : entry["axes"]) {
       if (axis.is_string()) {
         spec.axes.push_back({0, axis});
@@ -120,6 +146,16 @@ void check(const Contract& contract, const TensorSpec& spec, const Tensor& tenso
   }
 }
 
+/// Refuses a tensor with a value out of its bounds, the least one first; none holds NaN.
+void require_bounds(const TensorSpec& spec, const Tensor& tensor) {
+  const Range held = range_of(tensor);
+  const Bounds& bounds = *spec.bounds;
+  if (tensor.data.empty() || (held.low >= bounds.low && held.high <= bounds.high)) return;
+  throw ContractError(spec.name + " holds " +
+                      written(held.low >= bounds.low ? held.high : held.low) +
+                      ", the contract has " + bounds.words);
+}
+
 }  // namespace
 
 std::string Limits::words() const {
@@ -140,6 +176,9 @@ Sizes Contract::check_inputs(const Given& given) const {
     } else if (!inputs[i].optional) {
       throw ContractError("tensor " + inputs[i].name + " is missing");
     }
+  }
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    if (given[i] && inputs[i].bounds) require_bounds(inputs[i], *given[i]);
   }
   return call;
 }

@@ -16,13 +16,20 @@ struct Axis {
   std::string word;   ///< as the contract has it
 };
 
+/// The values that a tensor may hold, where its dtype has others.
+struct Bounds {
+  double low, high;   ///< as the dtype holds them; infinite where there is no end
+  std::string words;  ///< for people: "0 to 9", "0 or more" or "9 or less"
+};
+
 /// One named tensor of a contract.
 struct TensorSpec {
   std::string name;
   std::string dtype;  ///< one of kDTypes
   std::vector<Axis> axes;
-  std::string meaning;    ///< what the values are; some words of it act, see pictures.h
-  bool optional = false;  ///< whether a call may leave it out; never so for outputs
+  std::string meaning;           ///< what the values are; some words of it act, see pictures.h
+  bool optional = false;         ///< whether a call may leave it out; never so for outputs
+  std::optional<Bounds> bounds;  ///< of its values; nothing if it may hold all of its dtype's
 };
 
 /// The smallest and the largest size of an axis; without a largest it is unlimited.
@@ -48,7 +55,8 @@ struct Contract {
   std::vector<std::string> labels;  ///< a word for each position of the first output's last axis
   std::map<std::string, Limits> sizes;  ///< of free axes, by their word
 
-  /// Returns the size of each free axis of `given`, one tensor for each input.
+  /// Returns the size of each free axis of `given`, one tensor for each input. Values are read
+  /// where the contract has bounds for them.
   /// @throws ContractError if one that is not optional is absent, or one breaks the contract.
   [[nodiscard]] Sizes check_inputs(const Given& given) const;
 

@@ -28,7 +28,7 @@ class Pieces {
 };
 
 /// Answers images with a model. It reads images if its only required input means "image" and is
-/// uint8[batch, 1 or 3, height, width]. Mirrors pictures.py.
+/// uint8[batch, 1 or 3, height, width] with all its values. Mirrors pictures.py.
 class Pictures {
  public:
   /// @throws UsageError if `model` does not read images.

@@ -365,6 +365,30 @@ TEST(Contracts, TheSameWordIsTheSameSizeInAllTensorsOfACall) {
             "the model answers with 1 tensors, the contract has 2");
 }
 
+TEST(Contracts, BoundValuesWhereTheDtypeHasOthers) {
+  const auto said = [](const std::string& dtype, const std::string& ends, const Bytes& data) {
+    const Contract contract = Contract::parse(
+        R"({"inputs": [{"name": "x", "axes": ["n"], "meaning": "", "optional": true, "dtype": ")" +
+        dtype + "\", " + ends + R"(}], "labels": [], "sizes": {"n": {"minimum": 0}},
+        "outputs": [{"name": "y", "axes": [], "meaning": "", "dtype": "bool"}]})");
+    EXPECT_EQ(message<ContractError>([&] { (void)contract.check_inputs({std::nullopt}); }), "");
+    const auto size = static_cast<std::int64_t>(data.size() / (dtype == "float16" ? 2 : 1));
+    const Tensor given{dtype, {size}, data};
+    return message<ContractError>([&] { (void)contract.check_inputs({given}); });
+  };
+
+  EXPECT_EQ(said("uint8", R"("minimum": 0.0, "maximum": 255.0)", {0, 255}), "");
+  EXPECT_EQ(said("uint8", R"("minimum": 1)", {}), "");
+  EXPECT_EQ(said("uint8", R"("minimum": 1)", {0, 255}), "x holds 0, the contract has 1 or more");
+  EXPECT_EQ(said("uint8", R"("maximum": 9)", {9, 10}), "x holds 10, the contract has 9 or less");
+  EXPECT_EQ(said("int8", R"("minimum": -1, "maximum": 1.0)", {5, 0xfe}),
+            "x holds -2, the contract has -1 to 1");
+  EXPECT_EQ(said("bool", R"("minimum": 1, "maximum": 1)", {0}), "x holds 0, the contract has 1");
+  EXPECT_EQ(said("float16", R"("minimum": 0.1)", {0x66, 0x2e}), "");  // 0.1 as it is in 16 bits
+  EXPECT_EQ(said("float16", R"("minimum": 1e-5)", {0x01, 0xfe}),
+            "x holds nan, the contract has 1e-05 or more");
+}
+
 TEST(Comparison, EqualAnswersDoNotDiffer) {
   const Tensor want = floats({1, 2}, {-0.5F, -INFINITY});
 

@@ -57,11 +57,9 @@ void print(std::string& line, double value) {
     line += "null";
     return;
   }
-  char text[32];
-  const char* const end = std::to_chars(text, text + sizeof text, value).ptr;
-  line.append(text, static_cast<std::size_t>(end - text));
-  const auto tells = [](char letter) { return letter == '.' || letter == 'e'; };
-  if (std::none_of(static_cast<const char*>(text), end, tells)) line += ".0";  // it is no integer
+  const std::string text = written(value);
+  line += text;
+  if (text.find_first_of(".e") == std::string::npos) line += ".0";  // it is no integer
 }
 
 void print(std::string& line, std::int64_t value) { line += std::to_string(value); }
@@ -148,6 +146,50 @@ bool append_whole(Bytes& data, std::int64_t value) {
 }
 
 }  // namespace
+
+Range range_of(const Tensor& tensor) {
+  return with_type(tensor.dtype, [&tensor](auto type) {
+    Range range{INFINITY, -INFINITY};
+    for (std::size_t at = 0; at + sizeof type <= tensor.data.size(); at += sizeof type) {
+      const double value = to_double(load<decltype(type)>(tensor.data.data() + at));
+      if (std::isnan(value)) return Range{value, value};
+      range = {std::min(range.low, value), std::max(range.high, value)};
+    }
+    return range;
+  });
+}
+
+Range range_of(const std::string& dtype) {
+  return with_type(dtype, [](auto type) -> Range {
+    if constexpr (std::is_integral_v<decltype(type)>) {
+      using Limits = std::numeric_limits<decltype(type)>;
+      return {to_double(Limits::min()), to_double(Limits::max())};
+    } else {
+      return {-INFINITY, INFINITY};
+    }
+  });
+}
+
+double nearest(const std::string& dtype, double value) {
+  return with_type(dtype, [value](auto type) {
+    return std::is_integral_v<decltype(type)> ? value : to_double(rounded(value, type));
+  });
+}
+
+std::string written(double value) {
+  if (std::isnan(value)) return "nan";  // some have a sign, which tells nothing
+  const double size = std::abs(value);
+  const bool plain = size == 0 || (size >= 1e-4 && size < 1e16);
+  char text[32];
+  const auto format = plain ? std::chars_format::fixed : std::chars_format::scientific;
+  return {text, std::to_chars(text, text + sizeof text, value, format).ptr};
+}
+
+std::string formatted(double value, std::chars_format format, int digits) {
+  if (std::isnan(value)) return "nan";
+  char text[400];  // the largest number has 309 in front of the point
+  return {text, std::to_chars(text, text + sizeof text, value, format, digits).ptr};
+}
 
 std::vector<double> widened(const Tensor& tensor) {
   return with_type(tensor.dtype, [&tensor](auto type) {

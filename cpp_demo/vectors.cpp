@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -78,13 +77,7 @@ double limit_of(const SafeTensors& golden, const std::string& where) {
   return stated ? value[where].get<double>() : NAN;
 }
 
-/// Formats like Python's `{value:.1e}`, which knows no negative NaN.
-std::string scientific(double value) {
-  if (std::isnan(value)) return "nan";
-  char text[32];
-  std::snprintf(text, sizeof text, "%.1e", value);
-  return text;
-}
+std::string scientific(double value) { return formatted(value, std::chars_format::scientific, 1); }
 
 const std::string& first_required(const Contract& contract) {
   for (const TensorSpec& spec : contract.inputs) {

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 
 #include "errors.h"
 #include "names.h"
@@ -29,21 +28,10 @@ std::optional<double> probability(const std::string& meaning, const std::vector<
   return 1 / sum;
 }
 
-std::string formatted(const char* format, double value) {
-  if (std::isnan(value)) return "nan";  // some have a sign, which tells nothing
-  char text[64];
-  std::snprintf(text, sizeof text, format, value);
-  return text;
-}
-
-/// Returns nested lists with six digits a number where they have a fraction.
+/// Returns nested lists with six digits a number.
 std::string nested(const Tensor& tensor, const std::vector<double>& values, std::size_t axis,
                    std::size_t& at) {
-  if (axis == tensor.shape.size()) {
-    const double value = values[at++];
-    if (tensor.dtype == "bool") return value != 0 ? "true" : "false";
-    return formatted(tensor.dtype.rfind("float", 0) == 0 ? "%.6g" : "%.0f", value);
-  }
+  if (axis == tensor.shape.size()) return formatted(values[at++], std::chars_format::general, 6);
   std::string text;
   for (std::int64_t i = 0; i < tensor.shape[axis]; ++i) {
     text += (i > 0 ? ", " : "") + nested(tensor, values, axis + 1, at);
@@ -54,9 +42,12 @@ std::string nested(const Tensor& tensor, const std::vector<double>& values, std:
 /// Returns few numbers as they are, and of many the dtype and the shape.
 std::string brief(const Tensor& tensor) {
   const std::vector<double> values = widened(tensor);
+  std::string whole;
+  std::size_t at = 0;
   if (values.size() <= kFew) {
-    std::size_t at = 0;
-    return nested(tensor, values, 0, at);
+    if (tensor.dtype.rfind("float", 0) == 0) return nested(tensor, values, 0, at);
+    append_json(whole, tensor);
+    return whole;
   }
   std::string shape;
   for (const std::int64_t size : tensor.shape) {
@@ -96,7 +87,8 @@ std::string line(const Contract& contract, const std::string& path,
   const std::optional<std::string> label = label_of(contract, answers[0]);
   if (label) {
     const auto part = probability(contract.outputs[0].meaning, widened(answers[0]));
-    const std::string percent = part ? " (" + formatted("%.1f", 100 * *part) + " %)" : "";
+    const std::string percent =
+        part ? " (" + formatted(100 * *part, std::chars_format::fixed, 1) + " %)" : "";
     return "Image is a " + *label + percent + "  " + path;
   }
   std::string said;

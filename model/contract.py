@@ -205,11 +205,14 @@ class Contract:
     def image(self) -> TensorSpec | None:
         """The input that programs fill from image files, (N, 1 or 3, H, W) uint8; None if none is.
 
-        It means IMAGE, is the only one that a caller must give, and N may be 1.
+        It means IMAGE, is the only one that a caller must give, may hold all values of its dtype,
+        and N may be 1.
         """
         needed = [given for given in self.inputs if not given.optional]
         one = needed[0] if len(needed) == 1 else None
         if one is None or (one.meaning, one.dtype) != (IMAGE, "uint8") or len(one.axes) != 4:
+            return None
+        if one.minimum or one.maximum not in (None, 255):
             return None
         batch, channels = one.axes[:2]
         alone = batch == 1 or (isinstance(batch, str) and self.sizes_of(batch).hold(1))

@@ -6,9 +6,14 @@ size in all tensors of one call.
 """
 
 import json
+import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from runtime import CONTRACT, Array, RunError
 
@@ -17,6 +22,20 @@ DTYPES = (
     *("float16", "float32", "float64"),
 )
 _KNOWN = 1000  # kinds of calls that are remembered as good
+
+
+class Bounds(NamedTuple):
+    """The values that a tensor may hold, where its dtype has others.
+
+    Attributes:
+        low: The least, as the dtype holds it; infinite where there is no end.
+        high: The greatest, likewise.
+        words: For people: "0 to 9", "0 or more" or "9 or less".
+    """
+
+    low: float
+    high: float
+    words: str
 
 
 class TensorSpec(NamedTuple):
@@ -28,6 +47,7 @@ class TensorSpec(NamedTuple):
         axes: One entry an axis: a number >= 1 is fixed, a word is free.
         meaning: What the values are; some words of it act, see `pictures.py`.
         optional: Whether a call may leave it out; never so for outputs.
+        bounds: Of its values; None if it may hold all that its dtype can.
     """
 
     name: str
@@ -35,6 +55,7 @@ class TensorSpec(NamedTuple):
     axes: tuple[int | str, ...]
     meaning: str
     optional: bool
+    bounds: Bounds | None
 
 
 class Limits(NamedTuple):
@@ -74,6 +95,15 @@ class Contract:
         """Return the sizes that an axis may have."""
         return self.sizes.get(axis, Limits()) if isinstance(axis, str) else Limits(axis, axis)
 
+    @cached_property
+    def _bounded(self) -> list[tuple[int, str, Bounds]]:
+        """The inputs whose values have bounds, by their place and name."""
+        return [
+            (place, spec.name, spec.bounds)
+            for place, spec in enumerate(self.inputs)
+            if spec.bounds is not None
+        ]
+
     def check_inputs(self, given: Sequence[Array | None]) -> dict[str, tuple[int, str]]:
         """Return the size of each free axis of `given`, and the tensor that has it.
 
@@ -90,6 +120,10 @@ class Contract:
                 elif not spec.optional:
                     raise RunError(CONTRACT, f"tensor {spec.name} is missing")
             self._remember(call, sizes)
+        for place, name, bounds in self._bounded:
+            tensor = given[place]
+            if tensor is not None and tensor.size:
+                _require_bounds(name, bounds, tensor)
         return sizes
 
     def check_outputs(self, answers: Sequence[Array], sizes: dict[str, tuple[int, str]]) -> None:
@@ -141,11 +175,19 @@ def unlike(spec: TensorSpec, dtype: str, shape: Sequence[int]) -> RunError:
     return RunError(CONTRACT, f"{spec.name} is {found}, the contract has {wanted}")
 
 
+def _require_bounds(name: str, bounds: Bounds, tensor: Array) -> None:
+    """Refuse a tensor with a value out of its bounds, the least one first; none holds NaN."""
+    low, high = float(tensor.min()), float(tensor.max())
+    if not (low >= bounds.low and high <= bounds.high):
+        found = _written(high if low >= bounds.low else low)
+        raise RunError(CONTRACT, f"{name} holds {found}, the contract has {bounds.words}")
+
+
 def parse_contract(text: str | bytes) -> Contract:
     """Return the contract that a model carries as JSON; `text` is empty if it carries none.
 
-    `labels`, `inputs` and `outputs` must be there; `sizes` and a tensor's `optional` may be
-    missing, as in crates that are older than they are.
+    `labels`, `inputs` and `outputs` must be there; `sizes` and a tensor's `optional`, `minimum`
+    and `maximum` may be missing, as in crates that are older than they are.
 
     Raises:
         ValueError: If it is no contract: not JSON, or a part is missing or of another kind.
@@ -195,7 +237,39 @@ def _tensor(entry: Any) -> TensorSpec | None:
         return None
     if not all(axis if isinstance(axis, str) else _is_count(axis, 1) for axis in axes):
         return None
-    return TensorSpec(name, dtype, tuple(axes), meaning, optional)
+    ends = entry.get("minimum"), entry.get("maximum")
+    if not all(end is None or _is_number(end) for end in ends):
+        return None
+    return TensorSpec(name, dtype, tuple(axes), meaning, optional, _bounds(np.dtype(dtype), *ends))
+
+
+def _bounds(dtype: np.dtype[Any], minimum: float | None, maximum: float | None) -> Bounds | None:
+    """Return the bounds of a tensor's values; None if its dtype has no others."""
+    if dtype.kind == "f":
+        least, most = -math.inf, math.inf
+    else:
+        least, most = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    low = -math.inf if minimum is None else float(minimum)
+    high = math.inf if maximum is None else float(maximum)
+    if low <= least and high >= most:
+        return None
+    words = f"{_written(low)} to {_written(high)}"
+    if math.inf in (-low, high):
+        words = f"{_written(low)} or more" if high == math.inf else f"{_written(high)} or less"
+    elif low == high:
+        words = _written(low)
+    return Bounds(_nearest(dtype, low), _nearest(dtype, high), words)
+
+
+def _nearest(dtype: np.dtype[Any], value: float) -> float:
+    """Return a number as a dtype with fractions holds it; for any other dtype unchanged."""
+    with np.errstate(over="ignore"):
+        return float(dtype.type(value)) if dtype.kind == "f" else value
+
+
+def _written(value: float) -> str:
+    """Return a number to its last bit, a whole one without a fraction."""
+    return repr(value).removesuffix(".0")
 
 
 def _limits(word: str, entry: Any) -> Limits:
@@ -204,6 +278,10 @@ def _limits(word: str, entry: Any) -> Limits:
         if _is_count(minimum, 0) and (maximum is None or _is_count(maximum, minimum)):
             return Limits(minimum, maximum)
     raise ValueError(f"not a contract: the limits of {word} are no sizes")
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) <= sys.float_info.max
 
 
 def _is_count(value: Any, least: int) -> bool:

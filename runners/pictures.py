@@ -1,8 +1,8 @@
 """--image: paths to answers, one by one or many at once; mirrors pictures.cpp.
 
 A model reads images if its only required input means "image" and is
-uint8[batch, 1 or 3, height, width], batch being free or 1. What is said of an answer stands
-in `wording.py`.
+uint8[batch, 1 or 3, height, width] with all values of uint8, batch being free or 1. What is said
+of an answer stands in `wording.py`.
 """
 
 import json
@@ -184,7 +184,7 @@ def _image_input(contract: Contract) -> TensorSpec:
     required = [spec for spec in contract.inputs if not spec.optional]
     spec = required[0] if len(required) == 1 else contract.inputs[0]
     fits = spec.dtype == "uint8" and len(spec.axes) == 4 and spec.axes[1] in (1, 3)
-    if len(required) != 1 or spec.meaning != "image" or not fits:
+    if len(required) != 1 or spec.meaning != "image" or spec.bounds or not fits:
         raise RunError(USAGE, "this model does not read images: use --tensors or --json")
     if not contract.limits(spec.axes[0]).hold(1):
         raise RunError(USAGE, "this model does not read one image alone: use --tensors or --json")

@@ -473,6 +473,7 @@ BROKEN = {
     "no words": json.dumps(SPEC | {"labels": [1, 2]}),
     "no dtype": json.dumps(SPEC | {"inputs": [SPEC["inputs"][0] | {"dtype": "bfloat16"}]}),
     "no size": json.dumps(SPEC | {"inputs": [SPEC["inputs"][0] | {"axes": ["batch", 0]}]}),
+    "no range": json.dumps(SPEC | {"inputs": [SPEC["inputs"][0] | {"minimum": "0"}]}),
     "no limits": json.dumps(SPEC | {"sizes": {"batch": {"minimum": 2, "maximum": 1}}}),
     "one name": json.dumps(SPEC | {"outputs": SPEC["inputs"]}),
     "an optional output": json.dumps(SPEC | {"outputs": [SPEC["outputs"][0] | {"optional": True}]}),

@@ -45,6 +45,14 @@ class Tagger(nn.Module):
         scores = (tokens * kept).unsqueeze(-1) * self.scale
         return Found(scores.to(self.scale.dtype), [kept, tokens.sum()])
 
+class Picked(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.words = nn.Parameter(torch.arange(10.0))
+
+    def forward(self, tokens, level):
+        return self.words[tokens] * level
+
 class Mean(nn.Module):
     def forward(self, image):
         return {"mean": image.to(torch.float32).mean((2, 3)), "large": image > 99}
@@ -78,6 +86,16 @@ MEAN = contract(
 )
 
 
+PICKED = contract(
+    [
+        tensor("tokens", "int64", ["n"], minimum=0.0, maximum=9.0),
+        tensor("level", "float32", ["n"], minimum=0.0, maximum=0.1),
+    ],
+    [tensor("picked", "float32", ["n"])],
+    sizes={"n": {"minimum": 0}},
+)
+
+
 def with_programs(crate: Path) -> Path:
     for path in [*(ROOT / "runners").glob("*.py"), ROOT / "model" / "calling.py"]:
         shutil.copy(path, crate)
@@ -104,7 +122,7 @@ def eager(crate: Path, said: str, network: str, state: dict[str, Any], **argumen
 def script(crate: Path, said: str, source: str) -> Path:
     """A crate of model.pt with one `forward`, given as TorchScript."""
     crate.mkdir()
-    module = torch.jit.ScriptModule()
+    module = type(crate.name, (torch.jit.ScriptModule,), {})()  # each has its own `forward`
     module.define(source)
     torch.jit.save(module, crate / "model.pt", _extra_files={"contract.json": said})
     return with_programs(crate)
@@ -142,6 +160,29 @@ def forward(self, tokens, mask: Optional[Tensor]) -> Tuple[Tensor, Tensor, Tenso
         "eager": eager(folder / "a", TAGGER, "toys.networks:Tagger", state, words=2),
         "torchscript": script(folder / "b", TAGGER, tagger),
         "mean": eager(folder / "c", MEAN, "toys.networks:Mean", {}),
+        **picked(folder),
+    }
+
+
+def picked(folder: Path) -> dict[str, Path]:
+    """One network in every format: words by their number, each by its level."""
+    words = torch.arange(10.0)
+    numbers = "[" + ", ".join(map(str, words.tolist())) + "]"
+    source = f"""
+def forward(self, tokens: Tensor, level: Tensor) -> Tensor:
+    return torch.tensor({numbers})[tokens] * level
+"""
+    nodes = [
+        helper.make_node("Gather", ["words", "tokens"], ["found"]),
+        helper.make_node("Mul", ["found", "level"], ["picked"]),
+    ]
+    value = helper.make_tensor_value_info
+    given = [value("tokens", TensorProto.INT64, ["n"]), value("level", TensorProto.FLOAT, ["n"])]
+    answers = [value("picked", TensorProto.FLOAT, ["n"])]
+    return {
+        "picked eager": eager(folder / "d", PICKED, "toys.networks:Picked", {"words": words}),
+        "picked torchscript": script(folder / "e", PICKED, source),
+        "picked onnx": graph(folder / "f", PICKED, nodes, given, answers, words=words.numpy()),
     }
 
 
@@ -289,6 +330,79 @@ def test_numbers_of_16_bits_and_infinities_are_compared_as_they_are(tmp_path: Pa
     assert right.startswith("selftest passed: 2 vectors, worst 0.0e+00")
     assert wrong.startswith("selftest passed: 2 vectors, worst 2.0e+00")
     assert worse.startswith("selftest failed: 2 vectors, worst nan")
+
+
+def test_values_out_of_their_range_are_refused_alike_by_every_program(
+    crates: dict[str, Path], program: Path, tmp_path: Path
+) -> None:
+    more = float(np.nextafter(np.float32(0.1), np.float32(1)))
+    lines = {
+        '{"tokens": [1, 9, 0], "level": [0, 0.1, 0.05]}': None,
+        '{"tokens": [], "level": []}': None,
+        '{"tokens": [1, -1], "level": [0, 0]}': "tokens holds -1, the contract has 0 to 9",
+        '{"tokens": [3, 10], "level": [9, 0]}': "tokens holds 10, the contract has 0 to 9",
+        '{"tokens": [-1, 10], "level": [0, 0]}': "tokens holds -1, the contract has 0 to 9",
+        '{"tokens": [-1], "level": [0, 0]}': "level has n 2, tokens has 1",
+        f'{{"tokens": [1], "level": [{more}]}}': f"level holds {more}, the contract has 0 to 0.1",
+        '{"tokens": [1], "level": [-0.5]}': "level holds -0.5, the contract has 0 to 0.1",
+        '{"tokens": [1], "level": [1e30]}': "level holds 1.0000000150474662e+30, "
+        "the contract has 0 to 0.1",
+    }
+    level = np.array([0.05, np.nan], np.float32)
+    safetensors.numpy.save_file({"tokens": np.array([1, 2]), "level": level}, tmp_path / "in")
+    said = []
+
+    for runtime in ("eager", "torchscript", "onnx", "libtorch"):
+        crate = crates[f"picked {runtime.replace('libtorch', 'torchscript')}"]
+
+        def ask(
+            *options: object, stdin: str = "", crate: Path = crate, runtime: str = runtime
+        ) -> DONE:
+            if runtime != "libtorch":
+                return run(crate, runtime, *options, stdin=stdin)
+            command = [program, "--crate", crate, *options]
+            return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
+
+        done = ask("--json", stdin="\n".join(lines))
+        wrong = ask("--tensors", tmp_path / "in", "--out", tmp_path / "out")
+        said.append((done.stdout, done.stderr, done.returncode, wrong.stderr, wrong.returncode))
+
+    answers, refusals, *rest = said[0]
+    want = [f"line {n}: {line}" for n, line in enumerate(lines.values(), 1) if line]
+    assert [json.loads(one).get("error") for one in answers.splitlines()] == [None, None, *want]
+    assert refusals == "".join(f"Error: {line}\n" for line in want)
+    assert rest == [1, "Error: level holds nan, the contract has 0 to 0.1\n", 3]
+    assert all(one == said[0] for one in said)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "minimum", "maximum", "words"),
+    [
+        ("uint8", 0.0, 255.0, None),
+        ("int8", -128.0, None, None),
+        ("int64", None, 2.0**63, None),
+        ("bool", 0, 1, None),
+        ("float32", None, None, None),
+        ("uint8", 0.0, 254.0, "0 to 254"),
+        ("int64", None, 9, "9 or less"),
+        ("float32", 1e-5, None, "1e-05 or more"),
+        ("float16", 0.1, 0.1, "0.1"),
+        ("bool", 1, 1, "1"),
+    ],
+)
+def test_only_a_range_that_the_dtype_does_not_ensure_is_held_against_values(
+    dtype: str, minimum: float | None, maximum: float | None, words: str | None
+) -> None:
+    given = tensor("x", dtype, [], minimum=minimum, maximum=maximum, optional=True)
+    found = contracts.parse_contract(contract([given], [tensor("y", "bool", [])]))
+
+    bounds = found.inputs[0].bounds
+
+    assert (bounds and bounds.words) == words
+    assert found.check_inputs([None]) == {}
+    end = minimum if maximum is None else maximum
+    if end is not None and end < 2**63:
+        assert found.check_inputs([np.array(end, dtype)]) == {}
 
 
 def images(folder: Path) -> None:
