@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torchcrate.bench.process import process
 from torchcrate.bench.question import Question, python, question, shipped
-from torchcrate.bench.race import Contestant, Rules, Sample, compared, judged, race, ratios
+from torchcrate.bench.race import Contestant, Sample, compared, judged, race, ratios
 from torchcrate.bench.results import Bar, Lane, Part, Spread
 from torchcrate.bench.setting import Setting
 from torchcrate.bench.subject import Subject, many_cases
@@ -21,7 +21,6 @@ GATE = "gate"
 KERNEL = "reference kernel"
 _MANY = 64  # entries of a large batch
 _CPP = "libtorch"
-_TURNS = 5  # times as many, and as short: what disturbs the machine then disturbs all alike
 
 
 @dataclass(frozen=True)
@@ -108,8 +107,7 @@ def _race_warm(
     raced: Sequence[tuple[str, Subject, list[str]]], setting: Setting, scratch: Path
 ) -> tuple[Lane, ...]:
     """Race warm calls of each crate in its runtimes, one and many at once, and the kernel."""
-    calls = max(1, setting.calls // _TURNS)
-    rules = Rules(_TURNS * setting.rules.rounds, setting.rules.warmup, setting.rules.seed)
+    rules, calls = setting.warm()
     contestants: list[Contestant] = []
     many = scratch / "many"
     many.mkdir(exist_ok=True)

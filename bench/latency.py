@@ -4,14 +4,12 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from torchcrate.bench.race import Contestant, Rules, Sample, compared, race
+from torchcrate.bench.race import Contestant, Sample, compared, race
 from torchcrate.bench.results import Part
 from torchcrate.bench.setting import Setting
 from torchcrate.bench.subject import Programs, Subject
 from torchcrate.bench.worker import neighbours, working, working_in_cpp
 from torchcrate.cores import cores
-
-_TURNS = 5  # times as many, and as short: what disturbs the machine then disturbs all alike
 
 
 def latency(subject: Subject, cpp: Programs | None, setting: Setting, scratch: Path) -> Part:
@@ -24,7 +22,7 @@ def latency(subject: Subject, cpp: Programs | None, setting: Setting, scratch: P
         scratch: A folder for the inputs.
     """
     with ExitStack() as stack:
-        contestants, (rules, calls) = [], _turns(setting)
+        contestants, (rules, calls) = [], setting.warm()
         makers = {each: partial(working, subject, each, scratch) for each in subject.runtimes}
         if cpp:
             makers["C++"] = partial(working_in_cpp, subject, cpp.call, scratch)
@@ -63,7 +61,7 @@ def busy(subject: Subject, setting: Setting, scratch: Path) -> Part:
         f"{many} threads that spin": {"OMP_NUM_THREADS": str(many), "OMP_WAIT_POLICY": "active"},
     }
     with ExitStack() as stack:
-        contestants, (rules, calls) = [], _turns(setting)
+        contestants, (rules, calls) = [], setting.warm()
         for name, env in threads.items():
             worker = stack.enter_context(working(subject, "torchscript", scratch, env))
             contestants.append(worker.contestant(name, "bare", calls))
@@ -82,14 +80,6 @@ def busy(subject: Subject, setting: Setting, scratch: Path) -> Part:
     settings = {"rounds": str(rules.rounds), "neighbours": str(many)}
     title = "One warm call of TorchScript, alone and while others keep all cores busy"
     return Part("busy", title, settings, lanes, (bar,))
-
-
-def _turns(setting: Setting) -> tuple[Rules, int]:
-    """Return the rules of a race of warm calls, and the calls of one turn."""
-    chosen = setting.rules
-    return Rules(_TURNS * chosen.rounds, chosen.warmup, chosen.seed), max(
-        1, setting.calls // _TURNS
-    )
 
 
 def _beside(contestant: Contestant, count: int) -> Contestant:

@@ -6,6 +6,9 @@ from pathlib import Path
 
 from torchcrate.bench.race import Rules
 
+# Times as many turns of warm calls, and as short: what disturbs the machine disturbs all alike.
+_TURNS = 5
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -30,6 +33,11 @@ class Setting:
     rules: Rules
     calls: int
     say: Callable[[str], None]
+
+    def warm(self) -> tuple[Rules, int]:
+        """Return the rules of a race of warm calls, and the calls of one turn."""
+        rules = Rules(_TURNS * self.rules.rounds, self.rules.warmup, self.rules.seed)
+        return rules, max(1, self.calls // _TURNS)
 
     def turns(self, part: str) -> Callable[[str], None]:
         """Return what a race of `part` calls before each turn."""
