@@ -28,9 +28,7 @@ class GitLabRegistry:
     def __init__(
         self, settings: Settings, on_notice: Notice = silent, rehearse: Notice | None = None
     ) -> None:
-        self._transport = Transport(
-            settings.project, settings.credential, settings.patience, on_notice, rehearse or silent
-        )
+        self._transport = Transport(settings, on_notice, rehearse or silent)
         self._packages = Packages(settings, self._transport)
         self._draft = RehearsedDraft if rehearse else GitLabDraft
         self.rehearses = rehearse is not None

@@ -28,6 +28,8 @@ class Packages:
         self.project = settings.project
         self._transport = transport
         self._kind = settings.credential.header if settings.credential else None
+        valid = "check that the token is valid, and still in its job"
+        self.unknown_hint = valid if self._kind else settings.stranger_hint
 
     def url(self, name: str, version: str, file: str) -> str:
         """Return where one file is, for PUT, GET and HEAD."""
@@ -181,17 +183,15 @@ class Packages:
 
     def _listing_hint(self) -> str:
         if self._kind is None:
-            return "set GITLAB_TOKEN if the project is not public"
+            return self.unknown_hint
         if self._kind == "DEPLOY-TOKEN":
             return "a deploy token cannot list: name the exact version"
         return f"check the project's address, and that {self._may_read()}"
 
     def reading_hint(self, status: int) -> str:
         """Return what to do about a file that is not given out; 404 is also what strangers get."""
-        if self._kind is None:
-            return "set GITLAB_TOKEN if the project is not public"
-        if status == 401:
-            return "check that the token is valid, and still in its job"
+        if self._kind is None or status == 401:
+            return self.unknown_hint
         return f"check that {self._may_read()}" if status == 403 else ""
 
     def _may_read(self) -> str:

@@ -185,7 +185,7 @@ class GitLabDraft:
             )
         hints = {
             400: "check the name and the version",
-            401: "check that the token is set, valid, and still in its job",
+            401: self._packages.unknown_hint,
             403: "the token needs the role Developer and the scope api, a deploy token the scope "
             "write_package_registry",
             413: f"{upload.name} is larger than a proxy before GitLab lets pass",

@@ -4,13 +4,11 @@ Every call has a timeout. Redirects are followed by hand, and credentials never
 leave the origin that they were given for.
 """
 
-import ipaddress
 import json
-import os
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, BinaryIO, TypeVar
 
@@ -18,7 +16,8 @@ import httpx
 
 from torchcrate.errors import RegistryError, UsageError
 from torchcrate.release.registry import NotFoundError, Notice, silent
-from torchcrate.release.retry import PassingError, Patience, persist, seconds_after
+from torchcrate.release.retry import PassingError, persist, seconds_after
+from torchcrate.release.settings import Authorities, Settings, is_loopback, origin
 
 T = TypeVar("T")
 
@@ -26,16 +25,7 @@ _PIECE = 1 << 20
 _ANSWER_LIMIT = 16 << 20  # a page of 100 packages is far below; more is no answer to us
 _TEXT_LIMIT = 200
 _HOPS = 5
-_CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "CI_SERVER_TLS_CA_FILE")  # the last in jobs
 _PASSES = frozenset({408, 425, 429, 500, 502, 503, 504, *range(520, 530)})
-
-
-@dataclass(frozen=True)
-class Credential:
-    """A token and the header that GitLab reads it from; the token is never shown."""
-
-    header: str
-    token: str = field(repr=False)
 
 
 class RefusedError(RegistryError):
@@ -69,29 +59,24 @@ class Answer:
 
 
 class Transport:
-    """Requests to one origin, with one credential."""
+    """Requests to one origin, with one credential.
 
-    def __init__(
-        self,
-        base: str,
-        credential: Credential | None,
-        patience: Patience,
-        on_notice: Notice,
-        on_request: Notice = silent,
-    ) -> None:
-        self._origin = _origin(httpx.URL(base))
-        self._credential = credential
-        self._patience = patience
+    The proxy, if any, is the one that the environment names to httpx.
+    """
+
+    def __init__(self, settings: Settings, on_notice: Notice, on_request: Notice = silent) -> None:
+        self._origin = origin(httpx.URL(settings.project))
+        self._credential = settings.credential
+        self._patience = patience = settings.patience
         self._on_notice = on_notice
         self._on_request = on_request
-        trusting = not is_loopback(base)  # a proxy of the environment never reaches this machine
-        named = tuple(os.environ.get(name, "") for name in _CERTIFICATES)
+        trusting = not is_loopback(settings.project)  # a proxy never reaches this machine
         try:
             self._client = httpx.Client(
                 follow_redirects=False,
                 timeout=httpx.Timeout(patience.silence, connect=patience.connect),
                 trust_env=trusting,
-                verify=_certificates(named),
+                verify=_certificates(settings.authorities),
                 headers={"User-Agent": "torchcrate", "Accept-Encoding": "identity"},
             )
         except (ImportError, ValueError, OSError, httpx.InvalidURL) as error:
@@ -201,7 +186,7 @@ class Transport:
 
     def _secrets(self, target: httpx.URL) -> dict[str, str]:
         """Return the credential's header for the registry's own origin, and for no other."""
-        if self._credential is None or _origin(target) != self._origin:
+        if self._credential is None or origin(target) != self._origin:
             return {}
         return {self._credential.header: self._credential.token}
 
@@ -262,31 +247,17 @@ class Transport:
         return text.replace(self._credential.token, "[token]") if self._credential else text
 
 
-def is_loopback(url: str) -> bool:
-    """Return whether `url` names this very machine."""
-    host = httpx.URL(url).host
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
-
-
 @cache
-def _certificates(named: tuple[str, ...]) -> ssl.SSLContext:
-    """Return who may vouch for a server: read once, as that takes longer than many a request.
-
-    Args:
-        named: The values of _CERTIFICATES. Of the first two httpx takes one instead of the usual
-            certificates; the last, in which GitLab gives a job its own, comes beside those.
-    """
-    context = httpx.create_ssl_context(trust_env=any(named[:2]))
-    if named[2] and not any(named[:2]):
-        context.load_verify_locations(named[2])
+def _certificates(named: Authorities) -> ssl.SSLContext:
+    """Return who may vouch for a server: read once, as that takes longer than many a request."""
+    if named.file or named.folder:
+        return ssl.create_default_context(
+            cafile=named.file or None, capath=None if named.file else named.folder
+        )
+    context = httpx.create_ssl_context(trust_env=False)
+    if named.more:
+        context.load_verify_locations(named.more)
     return context
-
-
-def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
-    return url.scheme, url.host, url.port or {"http": 80, "https": 443}.get(url.scheme)
 
 
 def _plain(url: httpx.URL) -> str:

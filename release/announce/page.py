@@ -75,8 +75,7 @@ def show(notes: Notes, tag: str, settings: Settings, on_notice: Notice) -> Page:
         RegistryError: If GitLab refuses: no such tag, no right to it, or a name taken.
         Interrupted: If Ctrl-C comes while the page is made.
     """
-    transport = Transport(settings.project, settings.credential, settings.patience, on_notice)
-    with closing(transport):
+    with closing(Transport(settings, on_notice)) as transport:
         packages = Packages(settings, transport)
         manifest = notes.manifest
         signature = transport.persist(
@@ -84,7 +83,7 @@ def show(notes: Notes, tag: str, settings: Settings, on_notice: Notice) -> Page:
         )
         linked = links(manifest, packages, signed=signature is not None)
         try:
-            return _Releases(settings.project, transport).show(tag, notes, linked)
+            return _Releases(packages, transport).show(tag, notes, linked)
         except KeyboardInterrupt as stop:
             raise Interrupted(
                 f"the release page of {tag} may stand already: run it again to see, or to finish"
@@ -119,8 +118,9 @@ def _merged(there: str, ours: str) -> str:
 class _Releases:
     """The calls of GitLab's release API, each repeated until it is known to stand."""
 
-    def __init__(self, project: str, transport: Transport) -> None:
-        self._url = f"{project}/releases"
+    def __init__(self, packages: Packages, transport: Transport) -> None:
+        self._url = f"{packages.project}/releases"
+        self._unknown_hint = packages.unknown_hint
         self._transport = transport
 
     def show(self, tag: str, notes: Notes, links: tuple[Link, ...]) -> Page:
@@ -216,7 +216,7 @@ class _Releases:
     def _explained(self, error: RefusedError, tag: str) -> str:
         hints = {
             400: "another link of the page has this name, address or path: remove that one",
-            401: "check that the token is set, valid, and still in its job",
+            401: self._unknown_hint,
             403: f"the token needs the role Developer, and the right to the tag {tag}",
             422: f"the project has no tag {tag}: push it first, or name one with --tag",
         }

@@ -25,8 +25,7 @@ from torchcrate.release.gitlab import GitLabRegistry
 from torchcrate.release.manifest import MANIFEST, SUMS, Manifest, content_digest
 from torchcrate.release.registry import Registry
 from torchcrate.release.retry import Patience
-from torchcrate.release.settings import Settings
-from torchcrate.release.transport import Credential
+from torchcrate.release.settings import Credential, Settings
 from torchcrate.verify.report import Parity, Report
 
 HERE = Path(__file__).parent

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import httpx
 import pytest
@@ -200,6 +201,19 @@ def test_a_token_of_which_gitlab_gives_no_account_is_refused_by_the_first_upload
         entry["path"] for entry in gitlab.log("PUT")[:1]
     }
     assert gitlab.packages() == []
+
+
+def test_who_is_refused_because_a_token_was_kept_back_is_told_what_to_set(crate, gitlab, hasty):
+    gitlab.reset(public=True)
+    settings = Settings(gitlab.project, None, hasty, withheld="GITLAB_TOKEN")
+
+    with (
+        closing(GitLabRegistry(settings)) as registry,
+        pytest.raises(
+            RegistryError, match=r"401.*GITLAB_TOKEN was not sent there: set GITLAB_HOST="
+        ),
+    ):
+        publish(crate, registry)
 
 
 def test_the_storage_behind_a_redirect_sees_no_token(crate, gitlab, tmp_path):

@@ -17,8 +17,7 @@ from torchcrate.release.manifest import MANIFEST, SUMS, Manifest
 from torchcrate.release.publish import publish
 from torchcrate.release.pull import pull
 from torchcrate.release.registry import NotFoundError
-from torchcrate.release.settings import Settings
-from torchcrate.release.transport import Credential
+from torchcrate.release.settings import Credential, Settings
 
 
 @pytest.fixture

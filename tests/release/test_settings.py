@@ -65,28 +65,109 @@ def test_without_an_address_outside_a_job_the_message_says_what_to_give(missing)
     ],
 )
 def test_each_token_has_its_header(variable, header):
-    settings = Settings.from_env("https://git.example/a/b", {variable: f" {SECRET}\n"})
+    env = {**CI, variable: f" {SECRET}\n"}
+
+    settings = Settings.from_env("https://git.example/a/b", env)
 
     assert settings.credential
     assert (settings.credential.header, settings.credential.token) == (header, SECRET)
 
 
-def test_a_job_token_is_not_sent_to_another_gitlab():
-    settings = Settings.from_env("https://elsewhere.example/a/b", {**CI, "CI_JOB_TOKEN": SECRET})
+@pytest.mark.parametrize(
+    "env",
+    [
+        CI,
+        {},
+        {**CI, "GITLAB_HOST": "elsewhere.example"},
+        {"TORCHCRATE_REGISTRY": "https://elsewhere.example/a/b"},
+    ],
+)
+def test_a_job_token_is_not_sent_to_another_gitlab(env):
+    settings = Settings.from_env("https://elsewhere.example/a/b", {**env, "CI_JOB_TOKEN": SECRET})
 
+    assert (settings.credential, settings.withheld) == (None, "")
+
+
+HERE = "https://git.example/a/b"
+
+
+@pytest.mark.parametrize(
+    ("address", "env"),
+    [
+        (HERE, {"GITLAB_HOST": "git.example"}),
+        (HERE, {"GITLAB_HOST": " https://GIT.example:443/ "}),
+        (HERE, {"TORCHCRATE_REGISTRY": "https://git.example/c/d"}),
+        (HERE, CI),
+        (HERE, {**CI, "TORCHCRATE_REGISTRY": "https://other.example/a/b"}),
+        ("https://other.example/a/b", {**CI, "TORCHCRATE_REGISTRY": "https://other.example/a/b"}),
+        ("https://git.example:8443/a/b", {"GITLAB_HOST": "git.example:8443"}),
+        ("https://gitlab.com/a/b", {}),
+        ("https://gitlab.com/a/b", {"TORCHCRATE_REGISTRY": "build/registry"}),
+        ("http://127.0.0.1:8080/a/b", {}),
+        ("http://127.0.0.1:8080/a/b", {"GITLAB_HOST": "git.example"}),
+    ],
+)
+@pytest.mark.parametrize("variable", ["GITLAB_TOKEN", "GITLAB_DEPLOY_TOKEN"])
+def test_a_token_goes_to_the_gitlab_that_the_environment_says_it_is_of(address, env, variable):
+    settings = Settings.from_env(address, {**env, variable: SECRET})
+
+    assert settings.credential
+    assert settings.credential.token == SECRET
+
+
+@pytest.mark.parametrize(
+    ("address", "env"),
+    [
+        (HERE, {}),
+        (HERE, {"GITLAB_HOST": "gitlab.com"}),
+        (HERE, {"GITLAB_HOST": "other.example", "TORCHCRATE_REGISTRY": HERE}),
+        (HERE, {"GITLAB_HOST": "git.example:8443"}),
+        (HERE, {"GITLAB_HOST": "http://git.example"}),
+        (HERE, {"TORCHCRATE_REGISTRY": "build/registry"}),
+        ("https://git.example.evil.example/a/b", {"GITLAB_HOST": "git.example"}),
+        ("https://gitlab.com/a/b", {"TORCHCRATE_REGISTRY": HERE}),
+        ("https://gitlab.com/a/b", CI),
+    ],
+)
+def test_a_token_of_another_gitlab_is_kept_and_the_hint_says_what_to_set(address, env):
+    settings = Settings.from_env(address, {**env, "GITLAB_TOKEN": SECRET})
+
+    host = address.removesuffix("/a/b")
     assert settings.credential is None
+    assert settings.stranger_hint == (
+        f"GITLAB_TOKEN was not sent there: set GITLAB_HOST={host} if it is of that GitLab"
+    )
+
+
+def test_the_first_token_that_is_of_the_gitlab_is_taken():
+    env = {**CI, "GITLAB_HOST": "other.example", "GITLAB_TOKEN": "other", "CI_JOB_TOKEN": SECRET}
+
+    settings = Settings.from_env(HERE, env)
+
+    assert settings.credential
+    assert settings.credential.token == SECRET
+
+
+def test_a_host_that_is_none_is_refused_unseen():
+    env = {"TORCHCRATE_REGISTRY": f"https://me:p/{SECRET}@git.example/a", "GITLAB_TOKEN": "token"}
+
+    with pytest.raises(UsageError, match="GITLAB_HOST or TORCHCRATE_REGISTRY") as caught:
+        Settings.from_env(HERE, env)
+
+    assert SECRET not in str(caught.value)
 
 
 def test_a_token_is_in_no_repr():
-    settings = Settings.from_env("https://git.example/a/b", {"GITLAB_TOKEN": SECRET})
+    settings = Settings.from_env("https://gitlab.com/a/b", {"GITLAB_TOKEN": SECRET})
 
+    assert settings.credential
     assert SECRET not in repr(settings)
     assert SECRET not in str(settings)
 
 
 def test_a_token_that_cannot_be_one_is_refused_unseen():
     with pytest.raises(UsageError, match="GITLAB_TOKEN") as caught:
-        Settings.from_env("https://git.example/a/b", {"GITLAB_TOKEN": "two words"})
+        Settings.from_env("https://gitlab.com/a/b", {"GITLAB_TOKEN": "two words"})
 
     assert "two words" not in str(caught.value)
 

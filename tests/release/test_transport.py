@@ -1,6 +1,7 @@
 """Waiting is bounded, redirects keep secrets, and an answer that lies is refused."""
 
 import email.utils
+import os
 import ssl
 import subprocess
 import threading
@@ -14,8 +15,8 @@ from torchcrate.errors import RegistryError, UsageError
 from torchcrate.release.gitlab import GitLabRegistry
 from torchcrate.release.receive import receive_manifest
 from torchcrate.release.retry import PassingError, Patience, persist, seconds_after
-from torchcrate.release.settings import Settings
-from torchcrate.release.transport import Credential, Transport
+from torchcrate.release.settings import Authorities, Credential, Settings
+from torchcrate.release.transport import Transport
 from torchcrate.release.yank import mark_of
 
 SECRET = "glpat-very-secret"
@@ -64,8 +65,9 @@ def serve():
 def transport(request):
     """Make transports to a base URL with one secret."""
 
-    def make(base, patience=None):
-        made = Transport(base, Credential("PRIVATE-TOKEN", SECRET), patience or Patience(), print)
+    def make(base, patience=None, env=None):
+        credential, trusted = Credential("PRIVATE-TOKEN", SECRET), Authorities.from_env(env or {})
+        made = Transport(Settings(base, credential, patience or Patience(), trusted), print)
         request.addfinalizer(made.close)
         return made
 
@@ -233,9 +235,10 @@ def test_the_reason_of_a_refusal_is_one_short_line(serve, transport, headers, bo
 )
 def test_an_environment_that_cannot_be_used_is_one_line(monkeypatch, variable, value):
     monkeypatch.setenv(variable, value)
+    settings = Settings.from_env("https://git.example/api/v4/projects/1", os.environ)
 
     with pytest.raises(UsageError, match="proxy or certificates") as caught:
-        Transport("https://git.example/api/v4/projects/1", None, Patience(), print)
+        Transport(settings, print)
 
     assert "\n" not in str(caught.value)
 
@@ -249,14 +252,19 @@ def guarded(serve, tmp_path):
     return serve(200, certified=tmp_path)[0], tmp_path / "ca.pem"
 
 
-@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "CI_SERVER_TLS_CA_FILE"])
-def test_a_company_vouches_for_its_own_server(monkeypatch, guarded, transport, variable):
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "SSL_CERT_DIR", "CI_SERVER_TLS_CA_FILE"])
+def test_a_company_vouches_for_its_own_server(guarded, transport, variable):
     address, certificate = guarded
-    for usual in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
-        monkeypatch.delenv(usual, raising=False)
-    monkeypatch.setenv(variable, str(certificate))
+    named = certificate
+    if variable == "SSL_CERT_DIR":  # in which a certificate goes by the hash of its name
+        named = certificate.parent / "certificates"
+        named.mkdir()
+        certificate.rename(named / certificate.name)
+        subprocess.run(["openssl", "rehash", named], check=True, capture_output=True)
 
-    assert transport(address).ask("GET", address).status == 200
+    answer = transport(address, env={variable: str(named)}).ask("GET", address)
+
+    assert answer.status == 200
 
 
 def test_a_server_for_which_nobody_vouches_is_asked_once(guarded, transport):

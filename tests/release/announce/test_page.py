@@ -10,8 +10,7 @@ from torchcrate.release.announce.notes import notes
 from torchcrate.release.announce.page import show
 from torchcrate.release.manifest import SIGNATURE
 from torchcrate.release.publish import publish
-from torchcrate.release.settings import Settings
-from torchcrate.release.transport import Credential
+from torchcrate.release.settings import Credential, Settings
 
 LINKED = [
     *("INSTRUCTION.md", "SHA256SUMS", "manifest.json", "model.onnx", "model.pt", "model.pth"),
