@@ -24,7 +24,7 @@ from torch.utils._sympy.numbers import int_oo
 from torch.utils._sympy.value_ranges import ValueRanges, bound_sympy
 
 from torchcrate.errors import ExportError
-from torchcrate.export.decisions import by_value, by_value_words
+from torchcrate.export.decisions import by_value, by_value_words, masks_as_given
 from torchcrate.export.doctor.place import Place
 from torchcrate.export.to_torchscript import Flat
 from torchcrate.model.contract import Contract
@@ -56,8 +56,9 @@ def captured(
         try:  # its other front end takes float(tensor) along as a value that it does not know
             return _exported(module, contract, example, named, strict=True)
         except Exception:
-            places = by_value(module, contract, example)
-            raise ExportError(by_value_words(places)) from error
+            if places := by_value(module, contract, example):
+                raise ExportError(by_value_words(places)) from error
+            raise error from None
     try:
         require_undecided(found, contract)
     except _BakedInError:
@@ -79,7 +80,7 @@ def _exported(
 ) -> torch.export.ExportedProgram:
     names = [given.name for given in contract.inputs]
     # What it had of a graph when it failed goes to stderr, past every logger.
-    with _unrolled_never(), quiet(), contextlib.redirect_stderr(io.StringIO()):
+    with _unrolled_never(), masks_as_given(), quiet(), contextlib.redirect_stderr(io.StringIO()):
         return torch.export.export(
             Flat(module, names).eval(),
             tuple(example[name].clone() for name in names),

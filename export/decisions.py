@@ -7,6 +7,7 @@ that a frozen decision never matters.
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
+from torch.nn.modules import transformer
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -23,7 +25,11 @@ from torchcrate.model.calling import call
 from torchcrate.model.contract import Contract
 from torchcrate.model.targets import is_installed
 
-_PLAIN = (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.equal.default)
+_PLAIN = (
+    torch.ops.aten._local_scalar_dense.default,
+    torch.ops.aten.equal.default,
+    torch.ops.aten._nested_tensor_from_mask_left_aligned.default,
+)
 """Operators that give a plain number or bool."""
 
 _OURS = (Path(__file__).parent, Path(calling.__file__).parent)
@@ -33,10 +39,25 @@ def by_value(module: nn.Module, contract: Contract, example: Mapping[str, Tensor
     """Return where `module` makes plain numbers of what its inputs hold, answering `example`."""
     names = [given.name for given in contract.inputs]
     given = [example[name].clone() if name in example else None for name in names]
-    with torch.no_grad(), _Watch(given) as watch:
+    with torch.no_grad(), masks_as_given(), _Watch(given) as watch:
         call(module, names, given)
     places: set[Place] = watch.places
     return places
+
+
+@contextmanager
+def masks_as_given() -> Iterator[None]:
+    """Let the encoders and decoders of torch take each mask as it is.
+
+    They look through its values whether it is causal, as attention may then be computed quicker:
+    the answer is the same.
+    """
+    found = transformer._detect_is_causal_mask
+    transformer._detect_is_causal_mask = lambda mask, is_causal=None, size=None: is_causal is True
+    try:
+        yield
+    finally:
+        transformer._detect_is_causal_mask = found
 
 
 def by_value_words(places: Iterable[Place]) -> str:

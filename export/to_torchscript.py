@@ -19,6 +19,7 @@ from torch.jit._trace import TracerWarning
 
 from torchcrate.errors import ExportError
 from torchcrate.export import canonical
+from torchcrate.export.decisions import masks_as_given
 from torchcrate.files import whole, writing
 from torchcrate.model.calling import answer, call, flatten, leading
 from torchcrate.model.contract import Contract
@@ -171,7 +172,7 @@ def _traced(module: nn.Module, contract: Contract, example: Mapping[str, Tensor]
         raise ExportError(f"a trace has no optional inputs, and {(optional or missing)[0]} is one")
     flat = Flat(module, names).eval()
     tensors = tuple(example[name].clone() for name in names)
-    with warnings.catch_warnings(record=True) as caught, torch.no_grad():
+    with warnings.catch_warnings(record=True) as caught, torch.no_grad(), masks_as_given():
         warnings.simplefilter("always", TracerWarning)
         traced = torch.jit.trace(flat, tensors, check_trace=False)
     frozen = [

@@ -66,7 +66,14 @@ def locate(
         raise
     except Exception:  # what the export of a part raises tells nothing of the whole
         return ""
-    return spot.words(module) if spot else ""
+    return f"{spot.words(module)}{_padding(module.get_submodule(spot.path))}" if spot else ""
+
+
+def _padding(part: nn.Module) -> str:
+    """Return what to change where torch's encoder leaves padding out, as no export does."""
+    if not isinstance(part, nn.TransformerEncoder) or not getattr(part, "use_nested_tensor", False):
+        return ""
+    return ", which in eager alone leaves padding out: make it with enable_nested_tensor=False"
 
 
 def _spot(

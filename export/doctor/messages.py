@@ -125,8 +125,8 @@ def _depends(chain: list[BaseException]) -> str:
     caused = _CAUSED.search(text)
     at = _at(place) or (f" at {caused['file']}:{caused['line']}" if caused else "")
     if "extract specialized" in text:
-        return f"ONNX cannot hold a number that is taken out of the input{at}: {_TENSOR}"
-    return f"ONNX cannot hold a decision on what the input holds{at}: {_WHERE}"
+        return f"a graph cannot hold a number that is taken out of a tensor{at}: {_TENSOR}"
+    return f"a graph cannot hold a decision on what a tensor holds{at}: {_WHERE}"
 
 
 def _baked(chain: list[BaseException]) -> str:

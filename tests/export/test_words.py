@@ -96,8 +96,8 @@ def said(module: nn.Module, way: str) -> str:
     ("part", "way", "words", "code"),
     [
         (Singular, "onnx", "ONNX has no operator for aten._linalg_svd at ", "linalg.svd"),
-        (Deciding, "onnx", "ONNX cannot hold a decision on what the input holds at ", "sum() > 0"),
-        (Counting, "onnx", "ONNX cannot hold a number that is taken out of the input at ", "item"),
+        (Deciding, "onnx", "a graph cannot hold a decision on what a tensor", "sum() > 0"),
+        (Counting, "onnx", "a graph cannot hold a number that is taken out of", "item"),
         (Trying, "script", "TorchScript cannot compile at ", "try:"),
         (Loose, "trace", "a trace cannot hold a tensor that learns", "self.layers[0]"),
     ],

@@ -97,6 +97,13 @@ class OwnNumber(nn.Module):
         return given[0] * float(self.scale)
 
 
+class DecidesByItself(OwnNumber):
+    """A decision on a tensor that no input goes into."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * 2 if self.scale > 2 else x
+
+
 class Loop(nn.Module):
     """One step for each time."""
 
@@ -306,6 +313,7 @@ CONTROL = [
     Small(ThroughList, _X, refused="decides by the values"),
     Small(ItemScale, _X, torchscript="decides by the values of its input", onnx="onnx"),
     Small(OwnNumber, _X, torchscript="trace"),
+    Small(DecidesByItself, _X, onnx="a decision on what a tensor holds at tests/zoo/small_"),
     Small(Loop, ("x:float32[batch,time,3]",), onnx="baked in at tests/zoo/small_control.py"),
     Small(LoopTraced, ("x:float32[batch,time,3]",), refused="baked in, time 9"),
     Small(WhileLoop, _X, onnx="values of its input"),

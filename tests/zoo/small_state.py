@@ -191,6 +191,45 @@ class EncoderMasked(Encoder):
         return self.encoder(x, src_key_padding_mask=_never_first(padding))
 
 
+class EncoderPadded(nn.Module):
+    """The same without nested tensors: the way that every format has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+        self.encoder = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+
+    def forward(self, x: Tensor, padding: Tensor) -> Tensor:
+        return self.encoder(x, src_key_padding_mask=_never_first(padding))
+
+
+class EncoderPaddedTraced(EncoderMasked):
+    """No script has it, and a trace would keep whether padding is at the end."""
+
+    def forward(self, x: Tensor, padding: Tensor, *rest: Tensor) -> Tensor:
+        return self.encoder(x, src_key_padding_mask=_never_first(padding))
+
+
+class EncoderCausal(Encoder):
+    """torch looks through the mask whether it is causal."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        mask = nn.Transformer.generate_square_subsequent_mask(x.shape[1])
+        return self.encoder(x, mask=mask)
+
+
+class Translator(nn.Module):
+    """nn.Transformer: an encoder, and a decoder with a causal mask; time goes first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.transformer = nn.Transformer(8, 2, 1, 1, 16)
+
+    def forward(self, x: Tensor, past: Tensor) -> Tensor:
+        mask = nn.Transformer.generate_square_subsequent_mask(past.shape[0])
+        return self.transformer(x, past, tgt_mask=mask)
+
+
 class Causal(nn.Module):
     """scaled_dot_product_attention with its own causal mask."""
 
@@ -266,7 +305,19 @@ STATE = [
     Small(Gru, ("x:float32[batch,time,3]",)),
     Small(Attention, (_SEQUENCE, "padding:bool[batch,time]")),
     Small(Encoder, (_SEQUENCE,)),
-    Small(EncoderMasked, (_SEQUENCE, "padding:bool[batch,time]"), onnx="is off by"),
+    Small(
+        EncoderMasked,
+        (_SEQUENCE, "padding:bool[batch,time]"),
+        onnx="make it with enable_nested_tensor=False",
+    ),
+    Small(EncoderPadded, (_SEQUENCE, "padding:bool[batch,time]")),
+    Small(
+        EncoderPaddedTraced,
+        (_SEQUENCE, "padding:bool[batch,time]"),
+        refused="trace: it decides by the values of its input",
+    ),
+    Small(EncoderCausal, (_SEQUENCE,), torchscript="trace"),
+    Small(Translator, ("x:float32[past,batch,8]", "y:float32[time,batch,8]")),
     Small(Causal, _HEADS),
     Small(Normed, _X),
     Small(NanWeights, _X, refused="parameter fc.weight holds NaN"),

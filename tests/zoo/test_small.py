@@ -21,7 +21,11 @@ from torchcrate.model.eager import answers, dtypes
 from torchcrate.model.spec import ModelSpec
 from torchcrate.model.tolerance import difference, tolerances
 
-pytestmark = pytest.mark.seconds(50)
+pytestmark = [
+    pytest.mark.seconds(50),
+    # What torch says of its own way through an encoder with a mask.
+    pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors:UserWarning"),
+]
 
 with pytest.MonkeyPatch.context() as patch:
     patch.syspath_prepend(Path(__file__).parent)
@@ -35,6 +39,7 @@ QUICK = (  # what is refused before anything is made, and one of each other kind
     *(name for name, small in ALL.items() if small.refused and name not in ("LoopTraced",)),
     *("OptionalIn", "DataclassOut", "NestedOut", "KeywordOnly", "IntOverflow", "EmptyBatch"),
     *("HalfTheHeight", "Branch", "OwnNumber", "FixedSizeAsked", "Eigen", "Tied", "Counter"),
+    *("EncoderCausal", "DecidesByItself"),
 )
 FILES = {"torchscript": "model.pt", "onnx": "model.onnx"}
 
@@ -116,8 +121,6 @@ def test_a_small_network_gets_its_verdict(name: str, tmp_path: Path) -> None:
     held(ALL[name], judged(ALL[name], tmp_path))
 
 
-# What torch says of its own way through an encoder with a mask.
-@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors:UserWarning")
 @pytest.mark.proof
 def test_every_small_network_gets_its_verdict(tmp_path: Path) -> None:
     print()
