@@ -18,7 +18,7 @@ from torchcrate.release.receive import (
     receive_small,
 )
 from torchcrate.release.registry import NotFoundError, Registry, Source
-from torchcrate.release.yank import mark_of, one_line
+from torchcrate.release.yank import mark_of, one_line, stored_mark
 from torchcrate.table import table
 
 _AT_ONCE = 8  # versions that are read at the same time; a list of 100 then takes seconds
@@ -44,7 +44,7 @@ class Release:
         label_margin: Smallest lead of the best label over the second on all inputs judged; None
             for a network without labels.
         size: Bytes of all its files.
-        note: Why it was yanked, or what is damaged; empty if neither.
+        note: Why it is or was yanked, or what is damaged; empty if neither.
     """
 
     version: str
@@ -209,17 +209,18 @@ def _at_once(read: Callable[[T], R], items: Sequence[T]) -> list[R]:
 
 
 def _release(registry: Registry, name: str, version: str, date: datetime | None) -> Release:
-    mark = mark_of(registry, name, version)
+    mark = stored_mark(registry, name, version)
+    yanked = mark is not None and not mark.undone
     try:
         manifest = Manifest.parse(receive_small(registry, name, version, MANIFEST))
         if (manifest.name, manifest.version) != (name, version):
             raise ContractError(f"{MANIFEST} is that of {manifest.name} {manifest.version}")
     except (NotFoundError, TooLargeError, ContractError, UsageError, FolderError) as error:
-        note = one_line(mark.words() if mark else str(error))
-        return Release(version, "yanked" if mark else "damaged", date, note=note)
+        note = one_line(mark.words() if mark and yanked else str(error))
+        return Release(version, "yanked" if yanked else "damaged", date, note=note)
     return Release(
         version,
-        "yanked" if mark else "published",
+        "yanked" if yanked else "published",
         date,
         commit=one_line(manifest.commit),
         accuracy=manifest.metrics.get("accuracy"),

@@ -18,7 +18,7 @@ from torchcrate.release.history import is_pre, sound
 from torchcrate.release.manifest import Manifest
 from torchcrate.release.receive import receive_manifest
 from torchcrate.release.registry import LATEST, Registry, UnlistableError, split_reference
-from torchcrate.release.yank import Yank, mark_of
+from torchcrate.release.yank import Yank, stored_mark
 
 _LARGEST = 1 << 20  # bytes of a changelog
 _MARKUP = re.compile(r"([\\`*_\[\]#|!~@$])")  # what GitLab's Markdown gives a meaning to
@@ -61,7 +61,7 @@ def notes(reference: str, registry: Registry, changelog: str) -> Notes:
     before = _before(manifest, registry)
     told = difference(before, published(manifest, registry)) if before else None
     parts = [
-        _yanked(mark_of(registry, name, version)),
+        _yanked(stored_mark(registry, name, version)),
         section(changelog, version),
         _compared(told) if told else _first(manifest),
         _pulling(manifest, registry.where),
@@ -107,6 +107,8 @@ def _before(manifest: Manifest, registry: Registry) -> Side | None:
 
 
 def _yanked(mark: Yank | None) -> str:
+    if mark and mark.undone:
+        return f"This version was {plain(mark.words())}"
     return f"**Do not take this version: {plain(mark.words())}**" if mark else ""
 
 

@@ -7,12 +7,21 @@ import httpx
 import pytest
 
 from torchcrate.errors import RegistryError, UsageError
-from torchcrate.release.history import newest
+from torchcrate.release.history import history, newest
 from torchcrate.release.manifest import YANKED
 from torchcrate.release.publish import publish
 from torchcrate.release.pull import pull
 from torchcrate.release.registry import NotFoundError
-from torchcrate.release.yank import LONGEST, UNREADABLE, Yank, mark_of, one_line, yank
+from torchcrate.release.yank import (
+    LONGEST,
+    UNREADABLE,
+    Yank,
+    mark_of,
+    one_line,
+    stored_mark,
+    undo,
+    yank,
+)
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 LATER = datetime(2027, 1, 1, tzinfo=UTC)
@@ -49,7 +58,7 @@ def test_a_yanked_version_stays_whole_and_holds_one_file_more(crate, registry, t
 def test_the_mark_is_json_with_a_reason_and_a_date_in_utc():
     said = json.loads(Yank("why", NOW).dump())
 
-    assert said == {"reason": "why", "date": "2026-03-04T05:06:07Z"}
+    assert said == {"reason": "why", "date": "2026-03-04T05:06:07Z", "undone": None}
 
 
 def test_the_status_of_the_version_is_not_named_when_it_is_yanked(crate, gitlab):
@@ -219,6 +228,82 @@ def test_a_damaged_mark_counts_and_can_be_mended(crate, registry, damage, data, 
     assert mark_of(registry, "mnist-net", "1.0.0") == Yank("why", NOW)
 
 
+def test_a_mark_that_is_taken_back_leaves_the_version_as_if_it_had_none(
+    crate, registry, tmp_path, contents
+):
+    publish(crate, registry)
+    yank(ASKED, "reads 7 as 1", registry, NOW)
+    said = []
+
+    done = undo(ASKED, registry, LATER.replace(microsecond=89))
+
+    assert not done.already_there
+    assert mark_of(registry, "mnist-net", "1.0.0") is None
+    assert newest(registry, "mnist-net") == "1.0.0"
+    pull(ASKED, registry, tmp_path / "out", on_notice=said.append)
+    assert (said, contents(tmp_path / "out")) == ([], contents(crate))
+    assert publish(crate, registry).already_there
+    (row,) = history(registry, "mnist-net")
+    assert (row.state, row.note) == (
+        "published",
+        "yanked from 2026-03-04 to 2027-01-01: reads 7 as 1",
+    )
+
+
+def test_a_mark_is_taken_back_once_and_may_be_set_again(crate, registry):
+    publish(crate, registry)
+    assert undo(ASKED, registry, NOW).mark is None
+    yank(ASKED, "first", registry, NOW)
+    undo(ASKED, registry, NOW)
+
+    again = undo(ASKED, registry, LATER)
+
+    assert (again.already_there, again.mark) == (True, Yank("first", NOW, NOW))
+    assert not yank(ASKED, "second", registry, LATER).already_there
+    assert stored_mark(registry, "mnist-net", "1.0.0") == Yank("second", LATER)
+
+
+def test_a_damaged_mark_can_be_taken_back(crate, registry, damage):
+    publish(crate, registry)
+    damage(b"not json")
+
+    undo(ASKED, registry, NOW)
+
+    assert mark_of(registry, "mnist-net", "1.0.0") is None
+
+
+@pytest.mark.parametrize("kind", ["lost", "502"])
+def test_taking_a_mark_back_holds_through_a_fault(crate, gitlab, kind):
+    publish(crate, gitlab.registry())
+    yank(ASKED, "why", gitlab.registry(), NOW)
+    gitlab.fault(kind, method="PUT", file=f"/{YANKED}")
+
+    undo(ASKED, gitlab.registry(), LATER)
+
+    (package,) = gitlab.packages()
+    assert [file["file_name"] for file in package["files"]].count(YANKED) == 2
+    assert mark_of(gitlab.registry(), "mnist-net", "1.0.0") is None
+
+
+def test_where_duplicates_are_refused_a_maintainer_takes_the_mark_back(crate, gitlab):
+    gitlab.reset(duplicates=False)
+    publish(crate, gitlab.registry())
+    yank(ASKED, "why", gitlab.registry(), NOW)
+
+    with pytest.raises(RegistryError, match=r"another yanked\.json.*let a Maintainer delete"):
+        undo(ASKED, gitlab.registry(), LATER)
+
+    assert mark_of(gitlab.registry(), "mnist-net", "1.0.0") == Yank("why", NOW)
+
+
+@pytest.mark.parametrize("reference", ["mnist-net@2.0.0", "mnist-net@latest"])
+def test_nothing_is_taken_back_from_what_is_no_version(crate, registry, reference):
+    publish(crate, registry)
+
+    with pytest.raises((RegistryError, UsageError), match=r"no published|name the one"):
+        undo(reference, registry, NOW)
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
@@ -255,3 +340,21 @@ def test_the_command_tells_since_when(crate, tmp_path, torchcrate):
     assert f"is already yanked since {day}" in second.stdout
     assert second.stdout.endswith("reads 7 as 1\n")
     assert "Warning: mnist-net 1.0.0 is yanked since" in pulled.stderr
+
+
+def test_the_command_takes_a_mark_back(crate, tmp_path, torchcrate):
+    registry = tmp_path / "registry"
+    torchcrate("publish", crate, "--to", registry)
+    never = torchcrate("yank", ASKED, "--undo", "--from", registry)
+    torchcrate("yank", ASKED, "--why", "reads 7 as 1", "--from", registry)
+
+    both = torchcrate("yank", ASKED, "--undo", "--why", "no matter", "--from", registry)
+    neither = torchcrate("yank", ASKED, "--from", registry)
+    first = torchcrate("yank", ASKED, "--undo", "--from", registry)
+    second = torchcrate("yank", ASKED, "--undo", "--from", registry)
+
+    assert never.stdout == f"mnist-net 1.0.0 in {registry} is not yanked\n"
+    assert (both.returncode, neither.returncode) == (2, 2)
+    assert "say with --why" in neither.stderr
+    assert f"mnist-net 1.0.0 in {registry} was yanked from 20" in first.stdout
+    assert "was already yanked from 20" in second.stdout

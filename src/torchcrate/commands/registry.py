@@ -106,10 +106,18 @@ def pull(
 
 @click.command()
 @click.argument("reference", metavar="NAME@VERSION")
-@click.option("--why", required=True, help="The reason, for everybody who pulls the version.")
+@click.option("--why", help="The reason, for everybody who pulls the version.")
+@click.option("--undo", is_flag=True, help="Take the mark back: the version may be taken again.")
 @registry_options("--from")
 @as_json
-def yank(reference: str, why: str, address: str | None, allow_http: bool, as_json: bool) -> None:
+def yank(
+    reference: str,
+    why: str | None,
+    undo: bool,
+    address: str | None,
+    allow_http: bool,
+    as_json: bool,
+) -> None:
     """Mark a published version as one that nobody should take; its files stay as they are.
 
     NAME@latest skips it, pulling it by its number warns, publishing to it is refused.
@@ -118,14 +126,22 @@ def yank(reference: str, why: str, address: str | None, allow_http: bool, as_jso
     """
     from datetime import UTC, datetime
 
-    from torchcrate.release.yank import yank as yanked
+    from torchcrate.errors import UsageError
+    from torchcrate.release import yank as mark
 
+    if undo and why is not None:
+        raise UsageError("--undo takes the reason back with the mark: leave --why out")
     with opened(address, allow_http) as registry:
-        done = yanked(reference, why, registry, datetime.now(UTC))
-    already = "already " if done.already_there else ""
-    say(
-        as_json, done, f"{done.name} {done.version} in {done.where} is {already}{done.mark.words()}"
-    )
+        now = datetime.now(UTC)
+        if undo:
+            done = mark.undo(reference, registry, now)
+        else:
+            done = mark.yank(reference, why or "", registry, now)
+    words = "is not yanked"
+    if done.mark:
+        state = "was" if done.mark.undone else "is"
+        words = f"{state} {'already ' if done.already_there else ''}{done.mark.words()}"
+    say(as_json, done, f"{done.name} {done.version} in {done.where} {words}")
 
 
 @click.command()

@@ -13,7 +13,7 @@ from torchcrate.release.announce.notes import notes, plain, read_changelog, sect
 from torchcrate.release.manifest import MANIFEST
 from torchcrate.release.publish import publish
 from torchcrate.release.registry import NotFoundError
-from torchcrate.release.yank import yank
+from torchcrate.release.yank import undo, yank
 
 CHANGELOG = """# Changelog
 
@@ -126,6 +126,18 @@ def test_a_yanked_version_is_told_of_as_such(golden_crate, registry):
 
     assert body.startswith(
         "**Do not take this version: yanked since 2026-01-02: reads \\*7\\* as &lt;1>**"
+    )
+
+
+def test_of_a_mark_that_was_taken_back_it_is_told_when_and_why(golden_crate, registry):
+    publish(golden_crate("1.0.0"), registry)
+    yank("mnist-net@1.0.0", "reads *7* as <1>", registry, datetime(2026, 1, 2, tzinfo=UTC))
+    undo("mnist-net@1.0.0", registry, datetime(2026, 2, 3, tzinfo=UTC))
+
+    body = notes("mnist-net@1.0.0", registry, "").body
+
+    assert body.startswith(
+        "This version was yanked from 2026-01-02 to 2026-02-03: reads \\*7\\* as &lt;1>\n\n"
     )
 
 
