@@ -11,13 +11,14 @@ import semver
 
 from torchcrate.errors import ContractError, FolderError, UsageError
 from torchcrate.release.manifest import MANIFEST, Manifest
+from torchcrate.release.ranges import Range
 from torchcrate.release.receive import (
     DamagedError,
     TooLargeError,
     receive_manifest,
     receive_small,
 )
-from torchcrate.release.registry import NotFoundError, Registry, Source
+from torchcrate.release.registry import LATEST, NotFoundError, Registry, Source
 from torchcrate.release.yank import mark_of, one_line, stored_mark
 from torchcrate.table import table
 
@@ -68,29 +69,44 @@ def history(registry: Registry, name: str) -> tuple[Release, ...]:
     return tuple(_at_once(lambda item: _release(registry, name, *item), list(dates.items())))
 
 
-def newest(registry: Source, name: str, *, pre: bool = False) -> str:
+def newest(registry: Source, name: str, within: str = LATEST, *, pre: bool = False) -> str:
     """Return the newest version of `name` that is not yanked; a pre-release only if `pre`.
 
     What somebody uploaded under a version without publishing it, so without a manifest, is none.
 
+    Args:
+        registry: Where it is.
+        name: Package name.
+        within: A range that it is inside of, `latest` for any.
+        pre: Whether it may be a pre-release.
+
     Raises:
-        NotFoundError: If nothing is published, pre-releases only and `pre` is false, or
-            nothing that is not yanked.
+        UsageError: If `within` is no range.
+        NotFoundError: If nothing is published inside, pre-releases only and `pre` is false,
+            or nothing that is not yanked.
     """
-    every = registry.versions(name)
-    if not every:
+    inside = Range(()) if within == LATEST else Range.parse(within)
+    what = name if within == LATEST else f"{name} within {within}"
+    published = registry.versions(name)
+    if not published:
         raise NotFoundError(f"{registry.where} has no published version of {name}")
+    every = [version for version in published if inside.holds(version)]
+    if not every:
+        raise NotFoundError(
+            f"{registry.where} has no version of {what}, the newest is {published[-1]}: "
+            f"see 'torchcrate versions {name}'"
+        )
     wanted = [version for version in every if pre or not is_pre(version)]
     if not wanted:
         raise NotFoundError(
-            f"{registry.where} has only pre-releases of {name}, the newest is {every[-1]}: "
+            f"{registry.where} has only pre-releases of {what}, the newest is {every[-1]}: "
             f"name it, {name}@{every[-1]}, or allow pre-releases"
         )
     for version in reversed(wanted):
         if mark_of(registry, name, version) is None and _has_manifest(registry, name, version):
             return version
     raise NotFoundError(
-        f"every version of {name} in {registry.where} is yanked: see 'torchcrate versions {name}', "
+        f"every version of {what} in {registry.where} is yanked: see 'torchcrate versions {name}', "
         f"and name one, {name}@{wanted[-1]}, if you must"
     )
 

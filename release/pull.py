@@ -22,12 +22,12 @@ from torchcrate.release.offline import Remembered, Witness
 from torchcrate.release.place import place
 from torchcrate.release.receive import AlteredError, DamagedError, Parcel, receive_manifest
 from torchcrate.release.registry import (
-    LATEST,
     Notice,
     Progress,
     Registry,
     Sink,
     Source,
+    names_one,
     silent,
     split_reference,
 )
@@ -68,21 +68,21 @@ def pull(
     on_total: Callable[[int], None] = silent,
     on_notice: Notice = silent,
 ) -> Manifest:
-    """Bring `NAME@VERSION` or `NAME@latest` into the folder `out`.
+    """Bring `NAME@VERSION`, `NAME@latest` or `NAME@RANGE` into the folder `out`.
 
     A second pull into the same folder waits for the first.
 
     Args:
-        reference: What to pull; `latest` is the newest by SemVer.
+        reference: What to pull; `latest` is the newest by SemVer, a range the newest inside.
         registry: Where to pull from.
         out: Where to; made if missing. An earlier pull there is replaced.
         on_progress: Called while files arrive.
-        pre: Whether `latest` may be a pre-release.
+        pre: Whether `latest` or a range may be a pre-release.
         verify_key: An EC public key, PEM; what is not signed with it is not pulled. Without
             one the bytes are held to the manifest, and nobody says whose manifest it is.
         only: Formats whose files are wanted, with what all formats need; all if empty.
         cache: Where bytes that were pulled before are taken from, and kept for later.
-        offline: Ask the cache alone; `latest` is then the newest version in it.
+        offline: Ask the cache alone; `latest` and a range are then the newest version in it.
         on_total: Called with the bytes of all files before the first one arrives.
         on_notice: Called with one line if the version is yanked, which `latest` never is, and
             before waiting, or going on without registry or cache.
@@ -103,8 +103,8 @@ def pull(
     known = Remembered(cache.remembered(registry.where), registry.where) if cache else None
     if known and offline:
         return _offline(name, version, known, wanted, pre=pre)
-    if version == LATEST:
-        version = newest(registry, name, pre=pre)
+    if not names_one(version):
+        version = newest(registry, name, version, pre=pre)
     try:
         return _remembered(name, version, registry, wanted)
     except PassingError as error:
@@ -116,8 +116,8 @@ def pull(
 
 def _offline(name: str, version: str, known: Remembered, wanted: Wanted, *, pre: bool) -> Manifest:
     """Pull what the cache remembers of a registry."""
-    if version == LATEST:
-        version = newest(known, name, pre=pre)
+    if not names_one(version):
+        version = newest(known, name, version, pre=pre)
     wanted.on_notice(
         f"{name} {version} is as it was when it was last pulled from {known.where}: "
         "a yank or a newer version since then cannot be seen"

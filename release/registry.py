@@ -19,6 +19,7 @@ from torchcrate.errors import RegistryError, UsageError
 from torchcrate.export.artifact import Artifact
 from torchcrate.files import reading
 from torchcrate.release.manifest import check_name, check_version
+from torchcrate.release.ranges import Range
 
 LATEST = "latest"
 
@@ -262,7 +263,7 @@ def open_registry(
 
 
 def split_reference(reference: str) -> tuple[str, str]:
-    """Return the name and the version of `NAME@VERSION`; the version may be "latest".
+    """Return the name and the version of `NAME@VERSION`; the version may be "latest" or a range.
 
     Raises:
         UsageError: If it is not of that form.
@@ -270,18 +271,33 @@ def split_reference(reference: str) -> tuple[str, str]:
     name, at, version = reference.partition("@")
     if not at:
         raise UsageError(f"{reference!r} names no version: write NAME@VERSION or NAME@{LATEST}")
-    return check_name(name), version if version == LATEST else check_version(version)
+    if not names_one(version) and version != LATEST:
+        Range.parse(version)
+    return check_name(name), version
 
 
-def in_order(versions: Iterable[str]) -> tuple[str, ...]:
-    """Return `versions` by SemVer, the oldest first, less what is no version of ours."""
-    ours = {version for version in versions if _is_ours(version)}
-    return tuple(sorted(ours, key=semver.Version.parse))
+def split_exact(reference: str) -> tuple[str, str]:
+    """Return the name and the version of `NAME@VERSION`, which names one version for good.
+
+    Raises:
+        UsageError: If it does not.
+    """
+    name, version = split_reference(reference)
+    if not names_one(version):
+        raise UsageError(f"{reference} may be another version tomorrow: name the one that is meant")
+    return name, version
 
 
-def _is_ours(version: str) -> bool:
+def names_one(version: str) -> bool:
+    """Return whether `version` is that of one version, and not "latest" or a range."""
     try:
         check_version(version)
     except UsageError:
         return False
     return True
+
+
+def in_order(versions: Iterable[str]) -> tuple[str, ...]:
+    """Return `versions` by SemVer, the oldest first, less what is no version of ours."""
+    ours = {version for version in versions if names_one(version)}
+    return tuple(sorted(ours, key=semver.Version.parse))

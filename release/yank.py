@@ -13,13 +13,12 @@ from torchcrate.errors import ContractError, FolderError, Interrupted, RegistryE
 from torchcrate.release.manifest import YANKED
 from torchcrate.release.receive import Buffer, TooLargeError
 from torchcrate.release.registry import (
-    LATEST,
     NotFoundError,
     Notice,
     Registry,
     Source,
     Upload,
-    split_reference,
+    split_exact,
 )
 from torchcrate.values import decode, encode
 
@@ -135,9 +134,7 @@ def undo(reference: str, registry: Registry, now: datetime) -> Yanked:
 
 def _published(reference: str, registry: Registry) -> tuple[str, str]:
     """Return name and version of the one published version that `reference` names."""
-    name, version = split_reference(reference)
-    if version == LATEST:
-        raise UsageError(f"{reference} may be another version tomorrow: name the one to yank")
+    name, version = split_exact(reference)
     if not registry.published(name, version):
         raise NotFoundError(f"{registry.where} has no published {name} {version} to yank")
     return name, version

@@ -18,7 +18,7 @@ from torchcrate.release.crate import stated
 from torchcrate.release.history import newest, parity_margin
 from torchcrate.release.manifest import Manifest, is_latency
 from torchcrate.release.receive import TooLargeError, receive_manifest, receive_small
-from torchcrate.release.registry import LATEST, NotFoundError, Registry, split_reference
+from torchcrate.release.registry import NotFoundError, Registry, names_one, split_reference
 from torchcrate.verify.report import Parity
 
 
@@ -141,8 +141,8 @@ def in_registry(reference: str, registry: Registry) -> Side:
         RegistryError: If it cannot be had, or is not what its manifest states.
     """
     name, version = split_reference(reference)
-    if version == LATEST:
-        version = newest(registry, name)
+    if not names_one(version):
+        version = newest(registry, name, version)
     manifest, _, _ = receive_manifest(registry, name, version)
     return published(manifest, registry)
 

@@ -10,14 +10,13 @@ from pathlib import Path
 
 import semver
 
-from torchcrate.errors import UsageError
 from torchcrate.files import anything_at, reading
 from torchcrate.release.announce import words
 from torchcrate.release.announce.diff import Difference, Side, difference, published
 from torchcrate.release.history import is_pre, sound
 from torchcrate.release.manifest import Manifest
 from torchcrate.release.receive import receive_manifest
-from torchcrate.release.registry import LATEST, Registry, UnlistableError, split_reference
+from torchcrate.release.registry import Registry, UnlistableError, split_exact
 from torchcrate.release.yank import Yank, stored_mark
 
 _LARGEST = 1 << 20  # bytes of a changelog
@@ -54,9 +53,7 @@ def notes(reference: str, registry: Registry, changelog: str) -> Notes:
         NotFoundError: If it is not published.
         RegistryError: If the registry cannot be asked.
     """
-    name, version = split_reference(reference)
-    if version == LATEST:
-        raise UsageError(f"{reference} may be another version tomorrow: name the one to tell of")
+    name, version = split_exact(reference)
     manifest, _, _ = receive_manifest(registry, name, version)
     before = _before(manifest, registry)
     told = difference(before, published(manifest, registry)) if before else None

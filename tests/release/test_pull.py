@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 from contextlib import closing
+from datetime import UTC, datetime
 
 import pytest
 
@@ -18,6 +19,7 @@ from torchcrate.release.publish import publish
 from torchcrate.release.pull import pull
 from torchcrate.release.registry import NotFoundError
 from torchcrate.release.settings import Credential, Settings
+from torchcrate.release.yank import yank
 
 
 @pytest.fixture
@@ -59,6 +61,35 @@ def test_latest_may_be_a_pre_release_when_asked(make_crate, registry, out):
     assert manifest.version == "1.1.0-dev.10"
 
 
+@pytest.mark.parametrize(
+    ("wanted", "pre", "got"),
+    [
+        ("1", False, "1.10.0"),
+        ("^1.2", False, "1.10.0"),
+        (">=1,<1.10", False, "1.9.0"),
+        ("1.10", True, "1.10.1-dev.1"),
+        (">=1.10,<2", False, "1.10.0"),
+    ],
+)
+def test_a_range_is_the_newest_version_inside_that_is_not_yanked(
+    make_crate, registry, out, wanted, pre, got
+):
+    for version in ("1.2.0", "1.9.0", "1.10.0", "1.10.1-dev.1", "1.11.0", "2.0.0"):
+        publish(make_crate(version), registry)
+    yank("mnist-net@1.11.0", "why", registry, datetime.now(UTC))
+
+    assert pull(f"mnist-net@{wanted}", registry, out, pre=pre).version == got
+
+
+def test_a_range_without_a_version_names_the_newest_there_is(crate, registry, out):
+    publish(crate, registry)
+
+    with pytest.raises(NotFoundError, match=r"within \^2, the newest is 1\.0\.0") as caught:
+        pull("mnist-net@^2", registry, out)
+
+    assert "\n" not in str(caught.value)
+
+
 def test_latest_among_pre_releases_only_names_the_newest(make_crate, registry, out):
     publish(make_crate("1.0.0-dev.2"), registry)
 
@@ -79,7 +110,7 @@ def test_what_is_not_published_is_not_found(crate, registry, out, reference):
 
 
 @pytest.mark.parametrize(
-    "reference", ["mnist-net", "mnist-net@", "mnist-net@1.0", "@1.0.0", "../x@1.0.0", "..@1.0.0"]
+    "reference", ["mnist-net", "mnist-net@", "mnist-net@1.x", "@1.0.0", "../x@1.0.0", "..@1.0.0"]
 )
 def test_a_reference_that_is_none_is_refused(shelf, out, reference):
     with pytest.raises(UsageError):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torchcrate.errors import UsageError
 from torchcrate.release.folder import FolderRegistry
 from torchcrate.release.gitlab import GitLabRegistry
-from torchcrate.release.registry import in_order, open_registry, split_reference
+from torchcrate.release.registry import in_order, open_registry, split_exact, split_reference
 
 PART = st.integers(0, 99).map(str)
 WORD = st.text("0123456789abcdefABCDEF-", min_size=1, max_size=4)
@@ -56,6 +56,14 @@ def test_an_address_that_means_nothing_is_refused(address):
 def test_a_reference_is_a_name_and_a_version():
     assert split_reference("mnist-net@1.0.0-dev.3") == ("mnist-net", "1.0.0-dev.3")
     assert split_reference("mnist-net@latest") == ("mnist-net", "latest")
+    assert split_reference("mnist-net@>=1,<2") == ("mnist-net", ">=1,<2")
+
+
+@pytest.mark.parametrize("version", ["latest", "^1", "1", "1.0", ">=1,<2"])
+def test_what_may_be_another_version_tomorrow_names_none_for_good(version):
+    assert split_exact("mnist-net@1.0.0") == ("mnist-net", "1.0.0")
+    with pytest.raises(UsageError, match="name the one that is meant"):
+        split_exact(f"mnist-net@{version}")
 
 
 def test_publishing_and_pulling_need_neither_torch_nor_numpy():

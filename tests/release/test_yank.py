@@ -296,7 +296,7 @@ def test_where_duplicates_are_refused_a_maintainer_takes_the_mark_back(crate, gi
     assert mark_of(gitlab.registry(), "mnist-net", "1.0.0") == Yank("why", NOW)
 
 
-@pytest.mark.parametrize("reference", ["mnist-net@2.0.0", "mnist-net@latest"])
+@pytest.mark.parametrize("reference", ["mnist-net@2.0.0", "mnist-net@latest", "mnist-net@^1"])
 def test_nothing_is_taken_back_from_what_is_no_version(crate, registry, reference):
     publish(crate, registry)
 

@@ -55,7 +55,7 @@ def publish(
 @click.argument("reference", metavar="NAME@VERSION")
 @registry_options("--from")
 @click.option("--out", type=FOLDER, help="Where the crate appears.  [default: NAME]")
-@click.option("--pre", is_flag=True, help="Let NAME@latest be a pre-release.")
+@click.option("--pre", is_flag=True, help="Let NAME@latest or a range be a pre-release.")
 @verify_key_option("EC public key, PEM; what its owner did not sign is refused, exit code 9.")
 @click.option(
     "--only",
@@ -80,6 +80,8 @@ def pull(
     **how: Any,
 ) -> None:
     """Fetch a version, check every byte, then let it appear; NAME@latest follows SemVer.
+
+    NAME@^1.2, NAME@1 or 'NAME@>=1,<2' is the newest version inside that range.
 
     Without --verify-key each file is the one that the version's manifest states, model.pth
     can run no code and model.onnx reaches for no file outside; who wrote that manifest, and
