@@ -37,13 +37,6 @@ struct Options {
   bool json = false;
 };
 
-/// Sends what was said on its way.
-/// @throws RunnerError if it cannot be written.
-void deliver() {
-  std::cout.flush();
-  if (!std::cout) throw RunnerError("cannot write the answers: no space left, or nobody reads");
-}
-
 /// Answers all images in the order asked.
 /// @return 0, or 1 if one of them could not be read.
 int answer_images(const Options& options) {
@@ -58,8 +51,7 @@ int answer_images(const Options& options) {
   Tasks tasks{[&](Piece& piece) { return pieces.take(piece); },
               [&](const Piece& piece, const auto& say) { pictures.answer(piece, say); },
               [&](const Said& said) {
-                std::cout << said.out;
-                deliver();
+                deliver(std::cout, said.out);
                 std::cerr << said.err;
                 if (!said.err.empty()) code = 1;
               }};
@@ -119,8 +111,7 @@ int dispatch(const Options& options) {
   }
   (void)model.prepare(Work::kExact);
   if (options.selftest) {
-    std::cout << selftest(model, options.crate / kGolden, options.device) << '\n';
-    deliver();
+    deliver(std::cout, selftest(model, options.crate / kGolden, options.device) + '\n');
   } else {
     answer_tensors(model, options.tensors, options.out);
   }
@@ -143,6 +134,8 @@ int run_command(int argc, const char* const* argv) {
   }
   try {
     return dispatch(options);
+  } catch (const NobodyReads& gone) {
+    return gone.exit_code();
   } catch (const CrateError& error) {
     std::cout.flush();
     std::cerr << "Error: " << error.what() << '\n';

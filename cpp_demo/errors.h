@@ -18,6 +18,11 @@ class CrateError : public std::runtime_error {
   int exit_code_;
 };
 
+/// Whoever reads our answers went away, say `| head`; nothing is wrong.
+struct NobodyReads : CrateError {
+  NobodyReads() : CrateError(0, "nobody reads") {}
+};
+
 /// The command line names something that cannot be.
 struct UsageError : CrateError {
   explicit UsageError(const std::string& message) : CrateError(2, message) {}

@@ -9,7 +9,10 @@
 #include <cerrno>
 #include <cstdio>
 #include <memory>
+#include <ostream>
 #include <string>
+
+#include "errors.h"
 
 namespace torchcrate {
 
@@ -46,6 +49,12 @@ class Descriptor {
   int number_;
 };
 
+void fill(std::FILE* file, const Bytes& data) {
+  // fwrite must not be given the null pointer of an empty vector.
+  if (!data.empty() && std::fwrite(data.data(), 1, data.size(), file) != data.size()) fail();
+  if (std::fflush(file) != 0) fail();
+}
+
 constexpr std::size_t kPiece = std::size_t{1} << 16;  // of what does not tell its size
 
 }  // namespace
@@ -71,14 +80,14 @@ Bytes read_file(const fs::path& path, std::size_t limit) {
 }
 
 void write_whole(const fs::path& path, const Bytes& data) {
+  const fs::file_status found = fs::symlink_status(path);
+  if (fs::exists(found) && !fs::is_regular_file(found)) return fill(open(path, "wb").get(), data);
   fs::path partial = path;
   partial += ".partial";
   File file = open(partial, "wb");
   try {
-    // fwrite must not be given the null pointer of an empty vector.
-    if (!data.empty() && std::fwrite(data.data(), 1, data.size(), file.get()) != data.size())
-      fail();
-    if (std::fflush(file.get()) != 0 || fsync(fileno(file.get())) != 0) fail();
+    fill(file.get(), data);
+    if (fsync(fileno(file.get())) != 0) fail();
     file.reset();
     fs::rename(partial, path);
   } catch (...) {
@@ -86,6 +95,16 @@ void write_whole(const fs::path& path, const Bytes& data) {
     fs::remove(partial, ignored);
     throw;
   }
+}
+
+void deliver(std::ostream& out, const std::string& answers) {
+  errno = 0;
+  out << answers << std::flush;
+  if (out) return;
+  if (errno == EPIPE) throw NobodyReads();
+  const std::system_error problem(errno, std::generic_category());
+  throw RunnerError("cannot write the answers: " +
+                    (errno == EBADF ? "stdout is closed" : reason(problem)));
 }
 
 std::string reason(const std::system_error& error) {

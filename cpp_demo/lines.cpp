@@ -118,15 +118,15 @@ int answer_lines(const ScriptModel& model, std::istream& in, std::ostream& out,
   std::string line;
   for (std::size_t number = 1; std::getline(in, line); ++number) {
     std::string reason;
+    std::string said;
     try {
-      out << json_outputs(model.contract(), model.run(given_by(model.contract(), line))) << '\n';
+      said = json_outputs(model.contract(), model.run(given_by(model.contract(), line)));
     } catch (const CrateError& error) {
       code = 1;
       reason = "line " + std::to_string(number) + ": " + error.what();
-      out << json_error(std::nullopt, reason) << '\n';
+      said = json_error(std::nullopt, reason);
     }
-    out.flush();
-    if (!out) throw RunnerError("cannot write the answers: no space left, or nobody reads");
+    deliver(out, said + '\n');
     if (!reason.empty()) errors << "Error: " << reason << '\n';
   }
   if (in.bad()) throw RunnerError("cannot read the calls on stdin");

@@ -13,7 +13,7 @@ namespace torchcrate {
 /// fixes have their size, and free ones the least that is allowed. A line that is no such call is
 /// answered with {"error": "line N: ..."}, and the reason goes to `errors`, too.
 /// @return 0, or 1 if there was such a line.
-/// @throws RunnerError if the answers cannot be written.
+/// @throws NobodyReads, RunnerError as `deliver` does.
 [[nodiscard]] int answer_lines(const ScriptModel& model, std::istream& in, std::ostream& out,
                                std::ostream& errors);
 

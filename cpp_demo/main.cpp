@@ -1,3 +1,4 @@
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
@@ -5,6 +6,7 @@
 #include "command.h"
 
 int main(int argc, char** argv) {
+  std::signal(SIGPIPE, SIG_IGN);  // what is written for nobody fails, and is answered in one place
   std::ios::sync_with_stdio(false);  // lines are read in one go, not letter by letter
   const int code = torchcrate::run_command(argc, argv);
   std::cout.flush();

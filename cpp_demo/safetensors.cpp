@@ -77,12 +77,17 @@ std::vector<std::int64_t> numbers(const json& value) {
 
 }  // namespace
 
-SafeTensors parse_safetensors(const Bytes& file) {
-  if (file.size() < 8) throw SafeTensorsError("the file is shorter than 8 bytes");
+std::uint64_t require_header(const Bytes& first, std::uint64_t size) {
+  if (first.size() < 8) throw SafeTensorsError("the file is shorter than 8 bytes");
   std::uint64_t length = 0;
-  for (int i = 7; i >= 0; --i) length = length << 8 | file[static_cast<std::size_t>(i)];
+  for (int i = 7; i >= 0; --i) length = length << 8 | first[static_cast<std::size_t>(i)];
   if (length > kMaxHeader) throw SafeTensorsError("the header is longer than 100 MB");
-  if (length > file.size() - 8) throw SafeTensorsError("the header is truncated");
+  if (length > size - 8) throw SafeTensorsError("the header is truncated");
+  return length;
+}
+
+SafeTensors parse_safetensors(const Bytes& file) {
+  const std::uint64_t length = require_header(file, file.size());
   const std::uint8_t* data = file.data() + 8 + length;
   const std::uint64_t size = file.size() - 8 - length;
   SafeTensors result;

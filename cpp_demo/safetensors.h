@@ -20,6 +20,10 @@ struct SafeTensorsError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// Returns the length of the header of a file that begins with `first`, 8 bytes or more.
+/// @throws SafeTensorsError if a file of `size` bytes has no such header.
+std::uint64_t require_header(const Bytes& first, std::uint64_t size);
+
 /// Reads the bytes of a file: u64 length of the header (little endian, at most 100 MB),
 /// JSON header, data. Tensors must cover the data without a gap or an overlap.
 /// @throws SafeTensorsError if `file` is anything else.

@@ -20,6 +20,7 @@ using Cases = std::map<std::string, Given>;  // by what stands before the names:
 SafeTensors read_tensors(const fs::path& path) {
   const std::string what = "cannot read " + path.string() + " as safetensors: ";
   try {
+    if (fs::is_regular_file(path)) require_header(read_file(path, 8), fs::file_size(path));
     return parse_safetensors(read_file(path));
   } catch (const SafeTensorsError& error) {
     throw ContractError(what + error.what());
@@ -139,6 +140,7 @@ void answer_tensors(const ScriptModel& model, const fs::path& source, const fs::
   try {
     write_whole(target, dump_safetensors(answers));
   } catch (const std::system_error& error) {
+    if (error.code() == std::errc::broken_pipe) throw NobodyReads();
     throw RunnerError("cannot write " + target.string() + ": " + reason(error));
   }
 }

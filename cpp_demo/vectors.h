@@ -21,7 +21,8 @@ namespace torchcrate {
 /// for every input of the contract that is not optional, and writes the outputs likewise to
 /// `target`.
 /// @throws ContractError if the tensors break the contract.
-/// @throws RunnerError if `target` cannot be written.
+/// @throws NobodyReads if `target` is a pipe without a reader.
+/// @throws RunnerError if it cannot be written.
 void answer_tensors(const ScriptModel& model, const std::filesystem::path& source,
                     const std::filesystem::path& target);
 

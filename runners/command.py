@@ -10,7 +10,7 @@ import io
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
@@ -44,21 +44,27 @@ def main(runtime: str, load: Load, arguments: Sequence[str] | None = None) -> in
     try:
         return _dispatch(runtime, load, options)
     except RunError as failure:
-        print(f"Error: {failure}", file=sys.stderr)
+        _tell(str(failure))
         return failure.code
     except BrokenPipeError:  # the reader of our answers went away, say `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
-        print("Error: interrupted", file=sys.stderr)
+        _tell("interrupted")
         return 130
 
 
 def leave(code: int) -> NoReturn:
     """End the process at once: taking a runtime apart takes a fifth of a short run."""
     for stream in filter(None, (sys.stdout, sys.stderr)):  # None where it was closed before
-        stream.flush()
+        with suppress(OSError):  # what could not be written was told before
+            stream.flush()
     os._exit(code)
+
+
+def _tell(line: str) -> None:
+    """Print why there is no answer, if anybody reads it."""
+    with suppress(OSError):
+        print(f"Error: {line}", file=sys.stderr)
 
 
 def _dispatch(runtime: str, load: Load, options: argparse.Namespace) -> int:
@@ -118,14 +124,14 @@ def _say(answered: Iterable[Sequence[tuple[str, str]]]) -> int:
                 if refusal:
                     code = IMAGE
                     sys.stdout.flush()
-                    print(f"Error: {refusal}", file=sys.stderr)
+                    _tell(refusal)
             sys.stdout.flush()
     return code
 
 
 @contextmanager
 def _printing() -> Iterator[None]:
-    """Turn what prevents the block from printing into one line; what waits is dropped then."""
+    """Turn what prevents the block from printing into one line."""
     if sys.stdout is None:  # as it is where whoever began the process closed it
         raise RunError(RUNNER, "cannot write the answers: stdout is closed")
     try:
@@ -133,14 +139,13 @@ def _printing() -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise RunError(RUNNER, f"cannot write the answers: {reason(error)}") from error
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Say what is wrong in one line, as every other error is said."""
-        print(f"Error: {message}; {self.prog} --help shows the options", file=sys.stderr)
+        _tell(f"{message}; {self.prog} --help shows the options")
         sys.exit(USAGE)
 
 

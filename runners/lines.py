@@ -18,6 +18,7 @@ from runtime import CONTRACT, RUNNER, Array, Model, RunError
 from wording import json_outputs
 
 
+_LEAST, _MOST = -(2**63), 2**64 - 1  # whole numbers of 64 bits, with a sign or without
 _MAX_AXES = 64  # as numpy has them; `_flatten` calls itself for each
 
 
@@ -42,7 +43,7 @@ def _read(lines: Iterable[bytes]) -> Iterator[bytes]:
 def _inputs(contract: Contract, line: bytes) -> list[Array | None]:
     """Return the tensors on a line, in the contract's order."""
     try:
-        call = json.loads(line, parse_constant=_no_json)
+        call = _parsed(line)
         if isinstance(call, dict):
             "".join(call).encode()  # half a surrogate is no character, and cannot be printed
     except (ValueError, RecursionError):
@@ -53,6 +54,18 @@ def _inputs(contract: Contract, line: bytes) -> list[Array | None]:
         if _beyond(call):  # whatever else is wrong, as in C++ it is found while the line is read
             raise RunError(CONTRACT, "a number is beyond float64") from error
         raise
+
+
+def _parsed(line: bytes) -> Any:
+    """Return what a line of JSON says.
+
+    Raises:
+        ValueError: If it is no JSON.
+    """
+    try:
+        return json.loads(line, parse_constant=_no_json)
+    except ValueError:  # also of thousands of digits, which Python makes no whole number of
+        return json.loads(line, parse_constant=_no_json, parse_int=float)
 
 
 def _no_json(word: str) -> None:
@@ -109,13 +122,15 @@ def _tensor(contract: Contract, spec: TensorSpec, value: Any) -> Array:
         shape += [contract.limits(axis).minimum for axis in spec.axes[len(shape) :]]
     kinds: dict[str, set[type]] = {"b": {bool}, "f": {int, float}}
     allowed = kinds.get(np.dtype(spec.dtype).kind, {int})
-    if not set(map(type, leaves)) <= allowed:
-        raise RunError(CONTRACT, f"{spec.name} holds a value that is no {spec.dtype}")
+    foreign = not set(map(type, leaves)) <= allowed
+    tensor = None
     try:
         with np.errstate(over="ignore"):
-            tensor = np.array(leaves, spec.dtype)
-    except OverflowError:
-        tensor = None
+            tensor = None if foreign else np.array(leaves, spec.dtype)
+    except OverflowError:  # in C++ what has more than 64 bits is read as a fraction
+        foreign = float not in allowed and any(not _LEAST <= leaf <= _MOST for leaf in leaves)
+    if foreign:
+        raise RunError(CONTRACT, f"{spec.name} holds a value that is no {spec.dtype}")
     if tensor is None or not np.isfinite(tensor).all():
         raise RunError(CONTRACT, f"{spec.name} holds a number beyond {spec.dtype}")
     if len(shape) != len(spec.axes):  # of which numpy may have too many

@@ -7,6 +7,7 @@ NAME being one of the contract's inputs, and of its outputs where answers are gi
 import json
 import math
 import os
+import stat
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -20,7 +21,7 @@ from runtime import CONTRACT, PARITY, RUNNER, Array, Model, RunError, reason
 
 
 def answer_tensors(model: Model, source: Path, target: Path) -> None:
-    """Answer every case of the safetensors file `source` into `target`, which appears whole.
+    """Answer every case of the safetensors file `source` into `target`.
 
     Raises:
         RunError: If a tensor breaks the contract, or a file cannot be read or written.
@@ -32,14 +33,31 @@ def answer_tensors(model: Model, source: Path, target: Path) -> None:
     for case, given in _cases(model.contract.inputs, tensors).items():
         for spec, answer in zip(model.contract.outputs, model.answer(given), strict=True):
             answers[case + spec.name] = np.asarray(answer, order="C")
+    try:
+        _write(target, safetensors.numpy.save(answers))
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise RunError(RUNNER, f"cannot write {target}: {reason(error)}") from error
+
+
+def _write(target: Path, data: bytes) -> None:
+    """Write a file whole or not at all; what is none, a device, a pipe or a link, is written into.
+
+    Raises:
+        OSError: If that is not possible.
+    """
+    if os.path.lexists(target) and not stat.S_ISREG(target.lstat().st_mode):
+        target.write_bytes(data)
+        return
     partial = target.with_name(target.name + ".partial")
     try:
-        partial.write_bytes(safetensors.numpy.save(answers))
+        partial.write_bytes(data)
         partial.replace(target)
-    except OSError as error:
+    except OSError:
         with suppress(OSError):  # the first error is the one to tell
             partial.unlink()
-        raise RunError(RUNNER, f"cannot write {target}: {reason(error)}") from error
+        raise
 
 
 def selftest(limited: str, model: Model, golden: Path, variant: str = "") -> str:

@@ -298,6 +298,7 @@ def test_what_json_has_no_number_for_is_said_alike_in_python_and_cpp(
     }
     if dtype != "float64":
         lines['{"x": [1e300]}'] = f"x holds a number beyond {dtype}"
+    lines['{"x": [%s]}' % ("9" * 5000)] = "a number is beyond float64"
 
     answers = [
         f(stdin="\n".join(lines))
@@ -313,6 +314,68 @@ def test_what_json_has_no_number_for_is_said_alike_in_python_and_cpp(
         assert done.returncode == 1
     assert answers[0].stdout == answers[1].stdout
     assert answers[0].stderr == answers[1].stderr
+
+
+NUMBERS = [
+    *(0.0, 1.0, 1.5, 0.1, 1 / 3, 100.0, 1e5, 123456.0, 1234567.0, 1e6, 1e15, 1e16, 1e17),
+    *(9007199254740993.0, 9999999999999998.0, 1.2345678901234567e15, 1e22, 1e23, 1e-3, 1e-4),
+    *(9.999999999999999e-05, 1e-5, 1.5e-5, 1e-10, 5e-324, 2.2250738585072014e-308, 1e100),
+    *(1.7976931348623157e308, 999999.5, 0.00012345675, 65504.0, 3.4028234663852886e38),
+]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_numbers_are_written_alike_in_python_and_cpp(run: Run, tmp_path: Path, dtype: str) -> None:
+    """An image of the grey value N is answered by the Nth number and what lies below zero."""
+    numbers = [number for number in NUMBERS if number <= float(np.finfo(dtype).max)]
+    source = f"""
+def __init__(self):
+    super().__init__()
+    self.numbers = torch.tensor({numbers}, dtype=torch.{dtype})
+
+def forward(self, image):
+    picked = image.flatten(1).to(torch.int64)[:, :1]
+    both = torch.cat([self.numbers[picked], -self.numbers[picked]], 1)
+    return both, picked + 9223372036854775000
+"""
+    image = tensor("image", "uint8", ["batch", 1, "h", "w"], "image")
+    sides = [tensor("y", dtype, ["batch", 2]), tensor("whole", "int64", ["batch", 1])]
+    crate(tmp_path, source, [image], sides)
+    for pixel in range(len(numbers)):
+        Image.new("L", (1, 1), pixel).save(tmp_path / f"{pixel:02}.png")
+
+    for options in (["--image", "*.png"], ["--image", "*.png", "--json"]):
+        one, other = run(*options), in_python(tmp_path, *options, stdin="")
+
+        assert len(one.stdout.splitlines()) == len(numbers), one.stderr
+        assert one.stdout == other.stdout
+        assert (one.returncode, one.stderr) == (other.returncode, other.stderr)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int64", "bool"])
+def test_whole_numbers_that_do_not_fit_are_refused_alike_in_python_and_cpp(
+    run: Run, tmp_path: Path, dtype: str
+) -> None:
+    crate(
+        tmp_path,
+        "def forward(self, x):\n    return x",
+        [tensor("x", dtype, ["n"])],
+        [tensor("y", dtype, ["n"])],
+    )
+    numbers = ["-1", "256", "-0", "1.0", "1e2", "true", "null", '"1"', "1, 1.0", "300, true"]
+    numbers += [
+        str(sign * (2**bits + more))
+        for sign in (1, -1)
+        for bits in (63, 64, 90)
+        for more in (-1, 0, 1)
+    ]
+    lines = "".join(f'{{"x": [{number}]}}\n' for number in numbers)
+
+    one, other = run("--json", stdin=lines), in_python(tmp_path, "--json", stdin=lines)
+
+    assert len(one.stdout.splitlines()) == len(numbers)
+    assert one.stdout == other.stdout
+    assert one.stderr == other.stderr
 
 
 def test_a_line_nested_beyond_all_measure_ends_no_program(run: Run, tmp_path: Path) -> None:
