@@ -53,6 +53,18 @@ class Lane:
     first: tuple[float, ...] = ()
     failure: str = ""
 
+    def joined(self, later: "Lane") -> "Lane":
+        """Return it with the rounds of a later race; one that failed in either has failed."""
+        if self.failure or later.failure:
+            return Lane(self.name, failure=self.failure or later.failure)
+        return Lane(
+            self.name,
+            self.rounds + later.rounds,
+            self.cpu + later.cpu,
+            self.peak + later.peak,
+            self.first + later.first,
+        )
+
     @property
     def seconds(self) -> tuple[float, ...]:
         """Every measurement of every round."""

@@ -105,13 +105,39 @@ def test_many_at_once_are_raced_too(
     runner = (new / "run_onnx.py").read_text()
     slow = "    def run(given: Sequence[Array | None]) -> Any:\n"
     assert slow in runner
-    wait = f"{slow}        import time; time.sleep({20 * LATE} * (len(given[0]) > 1))\n"
+    wait = f"{slow}        import time; time.sleep({10 * LATE} * (len(given[0]) > 1))\n"
     (new / "run_onnx.py").write_text(runner.replace(slow, wait))
 
     part = gate(subject(new, "net 2"), subject(pulled("old"), "net 1"), Budget(), setting, tmp_path)
 
     many = next(bar for bar in part.bars if "64 at once" in bar.what)
     assert not many.holds
+
+
+def test_what_was_slow_for_a_while_is_raced_once_more(
+    pulled: Make, subject: Value, setting: Setting, tmp_path: Path
+) -> None:
+    """Its first two processes are slow: the warm-up of the first race, and its only round."""
+    new, starts = pulled("new"), tmp_path / "starts"
+    runner = (new / "run_onnx.py").read_text()
+    main = 'if __name__ == "__main__":\n'
+    slow = f"""{main}
+    import os, time
+    with open({str(starts)!r}, "a") as starts:
+        starts.write("one\\n")
+        time.sleep(3 * (starts.tell() <= 2 * len("one\\n")))
+"""
+    (new / "run_onnx.py").write_text(runner.replace(main, slow))
+
+    part = gate(
+        subject(new, "new"), subject(pulled("old"), "old"), Budget(slower=3), setting, tmp_path
+    )
+
+    (bar,) = [bar for bar in part.bars if "whole process" in bar.what]
+    assert len(starts.read_text().splitlines()) == 2 + 3
+    assert bar.found
+    assert bar.found.count == 3
+    assert bar.holds
 
 
 def test_the_cpp_programs_are_raced_as_they_are_built(
@@ -138,12 +164,12 @@ def test_a_slower_cpp_program_is_stopped(
     new, old = (subject(pulled(name, cpp=True), name) for name in ("new", "old"))
     (new.folder / "main.cpp").write_text("another program")
     late = tmp_path / "late"
-    late.write_text(f'#!/bin/sh\nsleep 2\nexec "{libtorch}" "$@"\n')
+    late.write_text(f'#!/bin/sh\nsleep 1\nexec "{libtorch}" "$@"\n')
     late.chmod(0o755)
     built = {(new.folder, setting.build.name): late, (old.folder, "cpp-before"): libtorch}
     monkeypatch.setattr(cpp, "program", lambda each, build: built[each.folder, build.name])
 
-    part = gate(new, old, Budget(slower=2), setting, tmp_path)
+    part = gate(new, old, Budget(slower=1.5), setting, tmp_path)
 
     (bar,) = [bar for bar in part.bars if bar.what == "libtorch, whole process: this / old"]
     assert bar.found
