@@ -120,22 +120,29 @@ def _tensor(contract: Contract, spec: TensorSpec, value: Any) -> Array:
         raise RunError(CONTRACT, f"{spec.name} is no regular list of numbers")
     if not leaves and 0 in shape:
         shape += [contract.limits(axis).minimum for axis in spec.axes[len(shape) :]]
-    kinds: dict[str, set[type]] = {"b": {bool}, "f": {int, float}}
-    allowed = kinds.get(np.dtype(spec.dtype).kind, {int})
-    foreign = not set(map(type, leaves)) <= allowed
-    tensor = None
-    try:
-        with np.errstate(over="ignore"):
-            tensor = None if foreign else np.array(leaves, spec.dtype)
-    except OverflowError:  # in C++ what has more than 64 bits is read as a fraction
-        foreign = float not in allowed and any(not _LEAST <= leaf <= _MOST for leaf in leaves)
-    if foreign:
-        raise RunError(CONTRACT, f"{spec.name} holds a value that is no {spec.dtype}")
-    if tensor is None or not np.isfinite(tensor).all():
-        raise RunError(CONTRACT, f"{spec.name} holds a number beyond {spec.dtype}")
+    tensor = _array(spec, leaves)
     if len(shape) != len(spec.axes):  # of which numpy may have too many
         raise unlike(spec, spec.dtype, shape)
     return tensor.reshape(shape)
+
+
+def _array(spec: TensorSpec, leaves: list[Any]) -> Array:
+    """Return N numbers, or truths, as the dtype of `spec` has them: (N,)."""
+    kinds: dict[str, set[type]] = {"b": {bool}, "f": {int, float}}
+    allowed = kinds.get(np.dtype(spec.dtype).kind, {int})
+    foreign = f"{spec.name} holds a value that is no {spec.dtype}"
+    beyond = f"{spec.name} holds a number beyond {spec.dtype}"
+    if not set(map(type, leaves)) <= allowed:
+        raise RunError(CONTRACT, foreign)
+    try:
+        with np.errstate(over="ignore"):
+            array = np.array(leaves, spec.dtype)
+    except OverflowError as error:  # in C++ what has more than 64 bits is read as a fraction
+        fits = float in allowed or all(_LEAST <= leaf <= _MOST for leaf in leaves)
+        raise RunError(CONTRACT, beyond if fits else foreign) from error
+    if not np.isfinite(array).all():
+        raise RunError(CONTRACT, beyond)
+    return array
 
 
 def _flatten(value: Any, shape: list[int], leaves: list[Any], depth: int = 0) -> bool:
