@@ -14,18 +14,14 @@ from typing import Any
 
 import sympy
 import torch
-import torch.fx.experimental._config
 from torch import Tensor, nn
-from torch.export._patches import (
-    register_gru_while_loop_decomposition,
-    register_lstm_while_loop_decomposition,
-)
 from torch.utils._sympy.numbers import int_oo
 from torch.utils._sympy.value_ranges import ValueRanges, bound_sympy
 
 from torchcrate.errors import ExportError
 from torchcrate.export.decisions import by_value, by_value_words, masks_as_given
 from torchcrate.export.doctor.place import Place
+from torchcrate.export.recurrent import unrolled_never
 from torchcrate.export.to_torchscript import Flat
 from torchcrate.model.contract import Contract
 
@@ -80,7 +76,7 @@ def _exported(
 ) -> torch.export.ExportedProgram:
     names = [given.name for given in contract.inputs]
     # What it had of a graph when it failed goes to stderr, past every logger.
-    with _unrolled_never(), masks_as_given(), quiet(), contextlib.redirect_stderr(io.StringIO()):
+    with unrolled_never(), masks_as_given(), quiet(), contextlib.redirect_stderr(io.StringIO()):
         return torch.export.export(
             Flat(module, names).eval(),
             tuple(example[name].clone() for name in names),
@@ -199,18 +195,6 @@ def _decides(file: str) -> bool:
         return False  # calls a part, and chooses nothing
     inside = path.relative_to(_TORCH).parts if path.is_relative_to(_TORCH) else ("nn",)
     return inside[0] in ("nn", "_decomp")
-
-
-@contextlib.contextmanager
-def _unrolled_never() -> Iterator[None]:
-    """Let recurrent layers be one operator, not as many steps as the example has."""
-    with (
-        register_lstm_while_loop_decomposition(),
-        register_gru_while_loop_decomposition(),
-        # Sizes 0 and 1 are sizes like others, as torch.onnx.export sets it.
-        torch.fx.experimental._config.patch(backed_size_oblivious=True),  # type: ignore[attr-defined]
-    ):
-        yield
 
 
 @contextlib.contextmanager

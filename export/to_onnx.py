@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from torchcrate.errors import ExportError
 from torchcrate.export import canonical, capture, eights
+from torchcrate.export.recurrent import TRANSLATIONS, unrolled_never
 from torchcrate.export.to_torchscript import require_eval
 from torchcrate.files import whole, write_whole, writing
 from torchcrate.model.contract import Contract
@@ -68,7 +69,7 @@ def _exported(
     _tame_log_sigmoid(program.graph)
     capture.require_free_answers(program, contract)
     known = capture.decided(program, contract)
-    with capture.quiet():
+    with unrolled_never(), capture.quiet():
         converted = torch.onnx.export(
             program,
             input_names=names,
@@ -77,6 +78,7 @@ def _exported(
             opset_version=OPSET,
             external_data=False,
             verbose=False,
+            custom_translation_table=TRANSLATIONS,
         )
     assert converted is not None
     # Converting takes operators apart, which may decide by sizes again.

@@ -25,6 +25,7 @@ from torchcrate.export.doctor.record import (
     recording,
     tensors_in,
 )
+from torchcrate.export.recurrent import TRANSLATIONS, unrolled_never
 from torchcrate.export.to_torchscript import quiet
 from torchcrate.model.calling import call
 from torchcrate.model.cases import example as example_of
@@ -165,7 +166,7 @@ def _graph(
     teller: _Teller, seen: tuple[Any, ...], asked: Sequence[Any], contract: Contract
 ) -> _Got:
     names = [given.name for given in contract.inputs]
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, unrolled_never():
         path = str(Path(folder) / "teller.onnx")
         given = dict(zip(names, seen, strict=True))
         program = torch.onnx.export(
@@ -173,6 +174,7 @@ def _graph(
             input_names=names,
             dynamic_shapes=capture.free_shapes(contract),
             verbose=False,
+            custom_translation_table=TRANSLATIONS,
         )
         assert program is not None
         program.save(path)

@@ -155,6 +155,41 @@ class Gru(nn.Module):
         return self.gru(x)[0]
 
 
+class TimeFirst(nn.Module):
+    """nn.LSTM as it is unless told otherwise: the axis of time goes before the batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(3, 5)
+        self.head = nn.Linear(5, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.lstm(x)[0])
+
+
+class Rnn(nn.Module):
+    """nn.RNN, which the exporter has no operator for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down = nn.RNN(3, 5, 2, bidirectional=True)
+        self.up = nn.RNN(10, 4, nonlinearity="relu", bias=False)
+
+    def forward(self, x: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        found, last = self.down(x, hidden)
+        return self.up(found)[0], last
+
+
+class RnnBatchFirst(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = nn.RNN(3, 5, batch_first=True)
+        self.head = nn.Linear(5, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.rnn(x)[0][:, -1])
+
+
 def _never_first(padding: Tensor) -> Tensor:
     """Leave something to attend to: all padding is NaN."""
     first = torch.arange(padding.shape[1]) == 0
@@ -303,6 +338,9 @@ STATE = [
         ),
     ),
     Small(Gru, ("x:float32[batch,time,3]",)),
+    Small(TimeFirst, ("x:float32[time,batch,3]",)),
+    Small(Rnn, ("x:float32[time,batch,3]", "hidden:float32[4,batch,5]")),
+    Small(RnnBatchFirst, ("x:float32[batch,time,3]",)),
     Small(Attention, (_SEQUENCE, "padding:bool[batch,time]")),
     Small(Encoder, (_SEQUENCE,)),
     Small(
