@@ -16,10 +16,10 @@ from torchcrate.release.crate import DRAFT, read_manifest
 def pulled(drafted: Path, tmp_path: Path) -> Callable[..., Path]:
     """Make a copy of the crate of all tests, in part, whose answers come `late` by so many s.
 
-    With `cpp` it has what the C++ program needs, too.
+    Or `twice`: each is worked out two times. With `cpp` it has what the C++ program needs, too.
     """
 
-    def made(called: str, late: float = 0.0, *, cpp: bool = False) -> Path:
+    def made(called: str, late: float = 0.0, *, twice: bool = False, cpp: bool = False) -> Path:
         folder = tmp_path / called
         folder.mkdir()
         shutil.copy2(drafted / DRAFT, folder)
@@ -30,21 +30,23 @@ def pulled(drafted: Path, tmp_path: Path) -> Callable[..., Path]:
         for name in names:
             shutil.copy2(drafted / name, folder)
         if late:
-            _slow(folder / "run_onnx.py", late)
+            _first(folder / "run_onnx.py", f"time.sleep({late})")
+        if twice:
+            _first(folder / "run_onnx.py", "_answer(self, *given, **named)")
         return folder
 
     return made
 
 
-def _slow(runner: Path, seconds: float) -> None:
-    """Let a runner wait before each answer, and do nothing else differently."""
+def _first(runner: Path, does: str) -> None:
+    """Let a runner do something before each answer, and nothing else differently."""
     text = runner.read_text()
     at = text.index('if __name__ == "__main__"')
     wait = (
         "import time, runtime\n"
         "_answer = runtime.Model.answer\n"
         "def _late(self, *given, **named):\n"
-        f"    time.sleep({seconds})\n"
+        f"    {does}\n"
         "    return _answer(self, *given, **named)\n"
         "runtime.Model.answer = _late\n"
     )

@@ -9,14 +9,20 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from torchcrate.bench import cpp
 from torchcrate.bench.budget import KERNEL, Budget, gate, require
+from torchcrate.bench.race import Rules
 from torchcrate.bench.results import Part, Results
 from torchcrate.bench.setting import Setting
 from torchcrate.bench.subject import Subject
-from torchcrate.errors import BudgetError
+from torchcrate.bench.worker import neighbours
+from torchcrate.cores import cores
+from torchcrate.errors import BudgetError, TrustError
 from torchcrate.export.artifact import Artifact
+from torchcrate.table import table
 from torchcrate.verify.build import PROGRAM
 
 pytestmark = pytest.mark.seconds(40)
@@ -138,6 +144,30 @@ def test_what_was_slow_for_a_while_is_raced_once_more(
     assert bar.found
     assert bar.found.count == 3
     assert bar.holds
+
+
+@pytest.mark.proof
+def test_busy_neighbours_let_no_slower_crate_pass_and_stop_no_other(
+    pulled: Make, subject: Value, setting: Setting, tmp_path: Path
+) -> None:
+    """Races as those of the pipeline, of ONNX Runtime alone."""
+    old = subject(pulled("old"), "old")
+    rows = [("the crate", "busy neighbours", "races", "stopped", "raced once more")]
+    for name, twice in (("the same", False), ("answers twice", True)):
+        new = subject(pulled(name, twice=twice), "new")
+        for busy in range(cores() + 1):
+            parts = []
+            for seed in range(5):
+                rules = Rules(rounds=5, seed=seed)
+                asked = replace(setting, files=5000, calls=200, rules=rules)
+                (scratch := tmp_path / f"{name}-{busy}-{seed}").mkdir()
+                with neighbours(busy):
+                    parts.append(gate(new, old, Budget(), asked, scratch))
+            stopped = [not all(bar.holds for bar in part.bars) for part in parts]
+            again = sum(bool(part.words) for part in parts)
+            rows.append((name, *map(str, (busy, len(parts), sum(stopped), again))))
+            assert stopped == [twice] * len(parts), rows
+    print(f"\n{table(rows)}")
 
 
 def test_the_cpp_programs_are_raced_as_they_are_built(
@@ -263,6 +293,24 @@ def test_latency_and_size_are_held_to_their_budgets(
     assert [bar.holds for bar in bad.bars] == [False, False]
     assert {lane.name for lane in bad.lanes} >= {KERNEL}
     assert bad.words == ("No version before it: nothing was raced.",)
+
+
+def test_a_version_that_the_key_does_not_vouch_for_is_not_run(
+    sealed: Path, tmp_path: Path, torchcrate: Callable[..., "subprocess.CompletedProcess[str]"]
+) -> None:
+    key = tmp_path / "key.pem"
+    public = generate_private_key(SECP256R1()).public_key()
+    key.write_bytes(public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    shelf = tmp_path / "shelf"
+    assert torchcrate("publish", sealed, "--to", shelf).returncode == 0
+
+    done = torchcrate(
+        *("bench", sealed, "--against", "mnist-net@latest", "--from", shelf),
+        *("--verify-key", key, "--out", tmp_path / "out"),
+    )
+
+    assert done.returncode == TrustError.exit_code
+    assert "is not signed" in done.stderr
 
 
 def test_the_command_writes_all_figures_before_it_refuses(

@@ -1,6 +1,6 @@
 """The command that measures a crate: bench."""
 
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from torchcrate.commands.options import (
     needing,
     opened,
     registry_options,
+    verify_key_option,
 )
 from torchcrate.commands.show import notice, say, words
 from torchcrate.commands.target import importable_here
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from torchcrate.bench.budget import Budget
     from torchcrate.bench.setting import Setting
     from torchcrate.bench.subject import Subject
+    from torchcrate.release.registry import Registry
 
 _WHOLE = {"files": 10_000, "many": 200_000, "rounds": 7, "calls": 200}
 _QUICK = {"files": 500, "many": 5_000, "rounds": 2, "calls": 100}
@@ -48,6 +50,7 @@ def _gate_options(command: Any) -> Any:
     for option in (
         click.option("--against", metavar="NAME@VERSION|DIR", help="Race this version, no loops."),
         registry_options("--from"),
+        verify_key_option("EC public key, PEM: --against takes what its owner signed alone."),
         click.option(
             "--slower",
             type=click.FloatRange(1),
@@ -92,6 +95,7 @@ def bench(
     against: str | None,
     address: str | None,
     allow_http: bool,
+    verify_key: Path | None,
     enclose: bool,
     as_json: bool,
     **named: Any,
@@ -120,7 +124,10 @@ def bench(
         if against or any(asked.values()):
             if parts or scale or every:
                 raise UsageError("--against and budgets are a race of their own: leave parts out")
-            before = _before(against, subject, address, allow_http, stack) if against else None
+            before = None
+            if against:
+                opening = opened(address, allow_http)
+                before = _before(against, subject, opening, verify_key, stack)
             budget = _budget(crate, asked)
             results = whole.gate_alone(subject, before, budget, setting)
         else:
@@ -184,7 +191,11 @@ def _subject(crate: Path) -> "Subject":
 
 
 def _before(
-    named: str, subject: "Subject", address: str | None, allow_http: bool, stack: ExitStack
+    named: str,
+    subject: "Subject",
+    opening: "AbstractContextManager[Registry]",
+    verify_key: Path | None,
+    stack: ExitStack,
 ) -> "Subject | None":
     """Return the version to race against, pulled for the occasion; None if `latest` is none."""
     from tempfile import TemporaryDirectory
@@ -199,8 +210,8 @@ def _before(
     folder = Path(stack.enter_context(TemporaryDirectory(prefix="torchcrate-"))) / "before"
     pre = is_pre(subject.title.rpartition(" ")[2])
     try:
-        with opened(address, allow_http) as registry:
-            pull(named, registry, folder, pre=pre, on_notice=notice)
+        with opening as registry:
+            pull(named, registry, folder, pre=pre, verify_key=verify_key, on_notice=notice)
     except NotFoundError as error:
         if not named.endswith(f"@{LATEST}"):
             raise
