@@ -1,8 +1,9 @@
 """The outputs of a network, worked out by asking it; what a spec says of them is held to it."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
-from itertools import zip_longest
+from itertools import dropwhile, zip_longest
 from typing import Any
 
 import numpy as np
@@ -94,11 +95,13 @@ def _shapes(case: Mapping[str, Any]) -> str:
 
 
 def _name(path: str, number: int, count: int, taken: set[str]) -> str:
-    """Return a name for an output: the key or field that holds it, else its number."""
-    words = [word for word in path.replace("']", "").replace("['", ".").split(".") if word]
-    last = words[-1] if words else ""
-    named = "_".join(word for word in words if word.isidentifier())
-    if last.isidentifier() and named not in taken | set(RESERVED):
+    """Return a name for an output: from the first key or field on what holds it, else its number.
+
+    The answer['boxes'][1] is boxes_1, and so is answer[0]['boxes'][1].
+    """
+    steps = re.findall(r"\w+", path) if re.fullmatch(r"(\['\w+'\]|\[\d+\]|\.\w+)*", path) else []
+    named = "_".join(dropwhile(str.isdigit, steps))
+    if named.isidentifier() and named not in taken | set(RESERVED):
         return named
     name = "output" if count == 1 else f"output_{number}"
     while name in taken:

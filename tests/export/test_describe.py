@@ -71,6 +71,17 @@ def outputs(answer: Any, *inputs: str) -> list[str]:
         (lambda x: Pair(x.mean(1), x.std(1)), ["mean:float32[batch,3]", "spread:float32[batch,3]"]),
         (lambda x: (x.sum(), {"a": x.sum(1)}), ["output_0:float32[]", "a:float32[batch,3]"]),
         (lambda x: {"x": x.sum(1)}, ["output:float32[batch,3]"]),
+        (
+            lambda x: {"maps": [x.sum(1), (x.sum(),)], "last": Pair(x.sum(), x.sum(1))},
+            [
+                "maps_0:float32[batch,3]",
+                "maps_1_0:float32[]",
+                "last_mean:float32[]",
+                "last_spread:float32[batch,3]",
+            ],
+        ),
+        (lambda x: ({"a": [x.sum()]}, [x.sum()]), ["a_0:float32[]", "output_1:float32[]"]),
+        (lambda x: {"a": {"my-key": x.sum()}}, ["output:float32[]"]),
     ],
 )
 def test_names_dtypes_and_axes_are_those_of_the_answer(answer: Any, words: list[str]) -> None:
