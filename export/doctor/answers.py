@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from torchcrate.errors import ContractError, ExportError
-from torchcrate.export.behaviour import equal
+from torchcrate.export.behaviour import equal, undisturbed
 from torchcrate.export.describe import completed
 from torchcrate.export.doctor.check import Check, listed
 from torchcrate.export.doctor.locate import LIMIT, events
@@ -153,15 +153,20 @@ def memory(module: nn.Module, asked: Twice) -> Check:
     )
 
 
-def unused(module: nn.Module, asked: Twice) -> Check:
-    """Name parameters that no operator takes."""
+def unused(module: nn.Module, contract: Contract, cases: Cases, asked: Twice) -> Check:
+    """Name parameters that no operator takes at any case: a branch that is rare takes some."""
+    names = [given.name for given in contract.inputs]
     idle = [name for name, _ in module.named_parameters() if name not in asked.first.used]
+    for inputs in cases.values() if idle else ():
+        with undisturbed(module):
+            used = watched(module, names, tensors(inputs, names)).used
+        idle = [name for name in idle if name not in used]
     if not idle:
         return Check("unused", "ok", "every parameter is used")
     return Check(
         "unused",
         "note",
-        f"{listed(idle)} {'is' if len(idle) == 1 else 'are'} never used",
+        f"{listed(idle)} {'is' if len(idle) == 1 else 'are'} used at none of {len(cases)} inputs",
         do="leave it out, if it is for training alone",
     )
 

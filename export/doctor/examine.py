@@ -17,7 +17,7 @@ from torchcrate.model import weights
 from torchcrate.model.cases import example, telling
 from torchcrate.model.contract import Contract
 from torchcrate.model.eager import answers, dtypes
-from torchcrate.model.spec import ModelSpec
+from torchcrate.model.spec import Cases, ModelSpec
 from torchcrate.model.targets import resolve
 from torchcrate.model.tolerance import tolerances
 from torchcrate.model.weights import Loaded
@@ -70,7 +70,7 @@ def _checks(
     yield given
     if given.state == "fault":
         return
-    yield from _behaviour(module, contract, next(iter(cases.values())))
+    yield from _behaviour(module, contract, cases)
     if mode.state == "fault":  # what is random cannot be compared
         return
     yield from _formats(loaded, spec, contract, (target, taken), quick, verbose)
@@ -85,12 +85,12 @@ def _again(spec: ModelSpec) -> nn.Module:
     return network
 
 
-def _behaviour(module: nn.Module, contract: Contract, inputs: dict[str, object]) -> Iterator[Check]:
-    asked = asking.twice(module, contract, inputs)
+def _behaviour(module: nn.Module, contract: Contract, cases: Cases) -> Iterator[Check]:
+    asked = asking.twice(module, contract, next(iter(cases.values())))
     yield asking.in_place(asked)
     yield asking.random(module, asked)
     yield asking.memory(module, asked)
-    yield asking.unused(module, asked)
+    yield asking.unused(module, contract, cases, asked)
     if asking.same(asked):
         yield asking.rows(module, contract)
 

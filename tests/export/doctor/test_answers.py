@@ -128,6 +128,11 @@ def twice(module: nn.Module) -> answers.Twice:
     return answers.twice(module, Contract((X,), ()), example(Contract((X,), ())))
 
 
+def unused(module: nn.Module) -> Any:
+    contract = Contract((X,), ())
+    return answers.unused(module, contract, generated(contract), twice(module))
+
+
 def variety(module: nn.Module) -> Any:
     contract = contract_of(module)
     cases = generated(contract)
@@ -142,7 +147,7 @@ def test_a_sound_network_passes_every_check() -> None:
         answers.in_place(asked),
         answers.random(module, asked),
         answers.memory(module, asked),
-        answers.unused(module, asked),
+        unused(module),
         answers.rows(module, contract_of(module)),
         variety(module),
     ]
@@ -220,10 +225,25 @@ def test_an_answer_that_depends_on_the_call_before_is_a_fault() -> None:
 def test_a_parameter_that_nothing_uses_is_named() -> None:
     module = Auxiliary()
 
-    found = answers.unused(module, twice(module))
+    found = unused(module)
 
     assert found.state == "note"
-    assert found.what.startswith("auxiliary.weight, auxiliary.bias are never used")
+    assert found.what == "auxiliary.weight, auxiliary.bias are used at none of 6 inputs"
+
+
+class Choosing(nn.Module):
+    """Asks one of two parts, by what the input holds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.above, self.below = nn.Linear(4, 2), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.above(x) if x.sum() > 0 else self.below(x)
+
+
+def test_a_parameter_of_another_branch_is_used() -> None:
+    assert unused(Choosing()).state == "ok"
 
 
 def test_a_row_that_depends_on_the_others_is_noted_with_the_part() -> None:
