@@ -19,8 +19,8 @@ constexpr std::size_t kPixels = std::size_t{1} << 18;  // of a batch, or one ima
 constexpr std::size_t kText = std::size_t{1} << 16;    // bytes of answers that are sent at once
 
 bool takes_images(const Contract& contract, const TensorSpec& spec) {
-  return spec.meaning == "image" && spec.dtype == "uint8" && !spec.bounds &&
-         spec.axes.size() == 4 && (spec.axes[1].size == 1 || spec.axes[1].size == 3) &&
+  return spec.dtype == "uint8" && !spec.bounds && spec.axes.size() == 4 &&
+         (spec.axes[1].size == 1 || spec.axes[1].size == 3) &&
          contract.limits_of(spec.axes[0]).hold(1);
 }
 
@@ -32,6 +32,11 @@ std::size_t place_of_image(const Contract& contract) {
   if (std::count_if(inputs.begin(), inputs.end(), required) != 1 ||
       !takes_images(contract, *found)) {
     throw UsageError("this model does not read images: use --tensors or --json");
+  }
+  if (found->meaning != "image") {
+    throw UsageError("this model does not say that " + found->name +
+                     " is an image: use --tensors or --json, or export it with its input "
+                     "described 'as image'");
   }
   return static_cast<std::size_t>(found - inputs.begin());
 }

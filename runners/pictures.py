@@ -184,10 +184,16 @@ def _image_input(contract: Contract) -> TensorSpec:
     required = [spec for spec in contract.inputs if not spec.optional]
     spec = required[0] if len(required) == 1 else contract.inputs[0]
     fits = spec.dtype == "uint8" and len(spec.axes) == 4 and spec.axes[1] in (1, 3)
-    if len(required) != 1 or spec.meaning != "image" or spec.bounds or not fits:
+    if len(required) != 1 or spec.bounds or not fits:
         raise RunError(USAGE, "this model does not read images: use --tensors or --json")
     if not contract.limits(spec.axes[0]).hold(1):
         raise RunError(USAGE, "this model does not read one image alone: use --tensors or --json")
+    if spec.meaning != "image":
+        raise RunError(
+            USAGE,
+            f"this model does not say that {spec.name} is an image: use --tensors or --json, "
+            "or export it with its input described 'as image'",
+        )
     return spec
 
 

@@ -526,6 +526,19 @@ def test_people_are_told_few_numbers_and_the_shape_of_many(run: Run) -> None:
     assert done.stdout == "mean [52.5, 57.5, 62.5], large bool(3, 2, 4)  a.png\n"
 
 
+def test_an_image_that_is_not_called_one_is_said_alike_in_python_and_cpp(
+    run: Run, tmp_path: Path
+) -> None:
+    axes = ["batch", 3, 2, "width"]
+    sides = [tensor("pixels", "uint8", axes)], [tensor("same", "uint8", axes)]
+    crate(tmp_path, "def forward(self, pixels):\n    return pixels", *sides)
+
+    one, other = run("--image", "x.png"), in_python(tmp_path, "--image", "x.png", stdin="")
+
+    assert "described 'as image'" in one.stderr
+    assert (one.returncode, one.stderr) == (other.returncode, other.stderr)
+
+
 @pytest.mark.usefixtures("tagger")
 def test_a_model_that_reads_no_images_says_so(run: Run) -> None:
     done = run("--image", "x.png")
