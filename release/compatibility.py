@@ -16,7 +16,7 @@ from torchcrate.model.contract import Contract, TensorSpec
 from torchcrate.release.history import is_pre, sound
 from torchcrate.release.manifest import Manifest
 from torchcrate.release.registry import NotFoundError, Notice, Registry, UnlistableError
-from torchcrate.release.yank import one_line
+from torchcrate.table import one_line
 
 Kept = tuple[TensorSpec, TensorSpec]  # a tensor of the old contract, and what it is in the new one
 

@@ -19,8 +19,8 @@ from torchcrate.release.receive import (
     receive_small,
 )
 from torchcrate.release.registry import LATEST, NotFoundError, Registry, Source
-from torchcrate.release.yank import mark_of, one_line, stored_mark
-from torchcrate.table import table
+from torchcrate.release.yank import mark_of, stored_mark
+from torchcrate.table import one_line, table
 
 _AT_ONCE = 8  # versions that are read at the same time; a list of 100 then takes seconds
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import semver
 
 from torchcrate.errors import UsageError
-from torchcrate.release.origin import Stated
+from torchcrate.release.origin import NextRelease
 
 _RELEASE = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*)){2}", re.ASCII)
 
@@ -50,7 +50,7 @@ class Pipeline:
         )
 
 
-def number(pipeline: Pipeline, stated: Stated | None, published: Collection[str]) -> str:
+def number(pipeline: Pipeline, stated: NextRelease | None, published: Collection[str]) -> str:
     """Return the version that `pipeline` publishes.
 
     Args:
@@ -82,7 +82,7 @@ def number(pipeline: Pipeline, stated: Stated | None, published: Collection[str]
     return f"{release}-dev.{int(pipeline.number)}"
 
 
-def _tagged(tag: str, stated: Stated | None) -> str:
+def _tagged(tag: str, stated: NextRelease | None) -> str:
     """Return the release of a tag; whether it is out is not asked, a pipeline may run again."""
     release = stated.version if stated else tag.removeprefix("v")
     if not _RELEASE.fullmatch(release) or tag != f"v{release}":

@@ -11,7 +11,7 @@ from torchcrate.release.manifest import check_version
 
 
 @dataclass(frozen=True)
-class Stated:
+class NextRelease:
     """The next release, as the files of a repository state it.
 
     Attributes:
@@ -23,7 +23,7 @@ class Stated:
     where: str
 
 
-def stated(folder: Path) -> Stated | None:
+def next_release(folder: Path) -> NextRelease | None:
     """Return what the file VERSION in `folder` states, else `project.version` in pyproject.toml.
 
     Raises:
@@ -31,7 +31,7 @@ def stated(folder: Path) -> Stated | None:
     """
     file = folder / "VERSION"
     try:
-        return Stated(file.read_text("utf-8").strip(), file.name)
+        return NextRelease(file.read_text("utf-8").strip(), file.name)
     except FileNotFoundError:
         pass
     except (OSError, UnicodeDecodeError) as error:
@@ -44,7 +44,7 @@ def stated(folder: Path) -> Stated | None:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"{file} cannot be read: {str(error).lower()}") from error
     version = project.get("version") if isinstance(project, dict) else None
-    return Stated(version, file.name) if isinstance(version, str) else None
+    return NextRelease(version, file.name) if isinstance(version, str) else None
 
 
 def version_of(folder: Path) -> str:
@@ -53,7 +53,7 @@ def version_of(folder: Path) -> str:
     Raises:
         UsageError: If they state none, or what they state is no version.
     """
-    found = stated(folder)
+    found = next_release(folder)
     if found is None:
         raise UsageError(
             f"{folder} states no version: pass --version, or write one into the file VERSION"

@@ -24,7 +24,7 @@ from torchcrate.release.registry import (
     Upload,
     silent,
 )
-from torchcrate.release.settle import Standing, standing, stated
+from torchcrate.release.settle import Standing, replacements, standing
 from torchcrate.release.trust.signature import Signer
 from torchcrate.release.yank import refuse_yanked
 
@@ -220,7 +220,7 @@ class _Publisher:
             self._require_signature(stands)
         if hidden:
             with self._draft(mend=True) as draft:
-                for upload in stated(stands, hidden, self._files.values(), self._registry):
+                for upload in replacements(stands, hidden, self._files.values(), self._registry):
                     self._add(draft, upload)
         return not hidden
 

@@ -88,7 +88,7 @@ def standing(registry: Registry, ours: Manifest) -> Standing | None:
     raise DamagedError(f"{what} in {registry.where} has no sound {MANIFEST}")
 
 
-def stated(
+def replacements(
     stands: Standing, hidden: Mapping[str, str], mine: Collection[Upload], registry: Registry
 ) -> Iterator[Upload]:
     """Give the bytes that readers should get in place of what hides them.

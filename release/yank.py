@@ -20,9 +20,9 @@ from torchcrate.release.registry import (
     Upload,
     split_exact,
 )
+from torchcrate.table import LONGEST, one_line
 from torchcrate.values import decode, encode
 
-LONGEST = 500  # characters of a reason: a sentence or two, and a link
 _LARGEST = 64 * 1024  # bytes of a mark; the longest reason needs a tenth
 
 
@@ -197,17 +197,3 @@ def warn_if_yanked(registry: Source, name: str, version: str, on_notice: Notice)
     mark = mark_of(registry, name, version)
     if mark is not None:
         on_notice(f"Warning: {name} {version} is {mark.words()}")
-
-
-def one_line(text: str, longest: int = LONGEST) -> str:
-    """Return foreign `text` as one line of at most `longest` characters, fit for a terminal.
-
-    Whatever does not print as itself, say an escape sequence or a mark that turns the
-    direction of writing, is shown by its number.
-    """
-    words = " ".join(text.split())
-    shown = "".join(
-        each if each.isprintable() else each.encode("unicode_escape", "replace").decode()
-        for each in words[: longest + 1]
-    )
-    return shown if len(shown) <= longest else shown[: longest - 3] + "..."

@@ -3,8 +3,7 @@
 from torchcrate.release.announce.diff import Difference, Figure
 from torchcrate.release.announce.golden import Golden
 from torchcrate.release.history import margin_words, size_words
-from torchcrate.release.yank import one_line
-from torchcrate.table import table
+from torchcrate.table import one_line, table
 
 Row = tuple[str, str, str]
 

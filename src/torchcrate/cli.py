@@ -12,7 +12,7 @@ from torchcrate import errors
 from torchcrate.commands import (
     bench,
     build,
-    consume,
+    doctor,
     fleet,
     registry,
     start,
@@ -58,7 +58,7 @@ for command in (
     variants.optimise,
     *(registry.publish, registry.pull, registry.yank, registry.versions, registry.number),
     *(tell.diff, tell.release, tell.notify),
-    *(consume.doctor, trust.check),
+    *(doctor.doctor, trust.check),
 ):
     assert command.callback is not None
     command.callback = results_alone()(command.callback)

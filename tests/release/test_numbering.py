@@ -6,7 +6,7 @@ import semver
 from torchcrate.errors import UsageError
 from torchcrate.release.manifest import check_version
 from torchcrate.release.numbering import Pipeline, number
-from torchcrate.release.origin import Stated, stated, version_of
+from torchcrate.release.origin import NextRelease, next_release, version_of
 
 BRANCH = {
     "CI_COMMIT_BRANCH": "main",
@@ -15,7 +15,7 @@ BRANCH = {
     "CI_JOB_TOKEN": "glcbt-secret",
 }
 TAG = {"CI_COMMIT_TAG": "v1.2.3", "CI_DEFAULT_BRANCH": "main", "CI_PIPELINE_IID": "18"}
-NEXT = Stated("1.2.3", "VERSION")
+NEXT = NextRelease("1.2.3", "VERSION")
 MERGE_REQUEST = {
     "CI_PIPELINE_SOURCE": "merge_request_event",
     "CI_DEFAULT_BRANCH": "main",
@@ -91,7 +91,7 @@ def test_a_file_that_holds_no_plain_release_is_refused(release):
     pipeline = Pipeline.from_env(BRANCH)
 
     with pytest.raises(UsageError, match=r"put the next release there, as X\.Y\.Z$"):
-        number(pipeline, Stated(release, "VERSION"), published=())
+        number(pipeline, NextRelease(release, "VERSION"), published=())
 
 
 @pytest.mark.parametrize("iid", ["", "-1", "1.5", "x"])
@@ -140,13 +140,16 @@ def test_without_a_file_the_branch_counts_towards_the_patch_after_what_is_out(pu
     ("files", "found"),
     [
         ({}, None),
-        ({"VERSION": "1.2.3\n"}, Stated("1.2.3", "VERSION")),
-        ({"pyproject.toml": '[project]\nversion = "2.0.0"'}, Stated("2.0.0", "pyproject.toml")),
+        ({"VERSION": "1.2.3\n"}, NextRelease("1.2.3", "VERSION")),
+        (
+            {"pyproject.toml": '[project]\nversion = "2.0.0"'},
+            NextRelease("2.0.0", "pyproject.toml"),
+        ),
         ({"pyproject.toml": '[project]\ndynamic = ["version"]'}, None),
         ({"pyproject.toml": "[tool.torchcrate]"}, None),
         (
             {"VERSION": "1.2.3", "pyproject.toml": '[project]\nversion = "2.0.0"'},
-            Stated("1.2.3", "VERSION"),
+            NextRelease("1.2.3", "VERSION"),
         ),
     ],
     ids=["nothing", "VERSION", "a project", "dynamic", "no project", "both"],
@@ -155,7 +158,7 @@ def test_the_file_version_comes_before_the_project(tmp_path, files, found):
     for name, text in files.items():
         (tmp_path / name).write_text(text)
 
-    assert stated(tmp_path) == found
+    assert next_release(tmp_path) == found
 
 
 def test_a_folder_that_states_no_version_is_told_where_one_could_stand(tmp_path):
@@ -167,11 +170,11 @@ def test_a_project_that_is_no_toml_is_one_line(tmp_path):
     (tmp_path / "pyproject.toml").write_text("[project")
 
     with pytest.raises(UsageError, match=r"pyproject\.toml cannot be read: "):
-        stated(tmp_path)
+        next_release(tmp_path)
 
 
 def test_a_refusal_names_the_file_that_holds_the_release():
     pipeline = Pipeline.from_env(BRANCH)
 
     with pytest.raises(UsageError, match=r"put the next release into pyproject\.toml$"):
-        number(pipeline, Stated("1.2.3", "pyproject.toml"), published=("1.2.3",))
+        number(pipeline, NextRelease("1.2.3", "pyproject.toml"), published=("1.2.3",))

@@ -13,15 +13,14 @@ from torchcrate.release.publish import publish
 from torchcrate.release.pull import pull
 from torchcrate.release.registry import NotFoundError
 from torchcrate.release.yank import (
-    LONGEST,
     UNREADABLE,
     Yank,
     mark_of,
-    one_line,
     stored_mark,
     undo,
     yank,
 )
+from torchcrate.table import LONGEST, one_line
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 LATER = datetime(2027, 1, 1, tzinfo=UTC)

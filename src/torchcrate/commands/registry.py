@@ -184,5 +184,5 @@ def number(name: str, address: str | None, allow_http: bool, as_json: bool) -> N
     with opened(address, allow_http) as registry:
         published = registry.versions(check_name(name))
     pipeline = numbering.Pipeline.from_env(os.environ)
-    version = numbering.number(pipeline, origin.stated(Path.cwd()), published)
+    version = numbering.number(pipeline, origin.next_release(Path.cwd()), published)
     say(as_json, version, version)
