@@ -120,13 +120,17 @@ class TensorSpec:
                 f"{self.name} has shape {shape}, not ({axes}){f' with {free}' if free else ''}"
             )
 
+    def range_words(self) -> str:
+        """Return the range of its values as `tensor` reads it; `..` where there is none."""
+        return f"{_written(self.minimum)}..{_written(self.maximum)}"
+
     def words(self) -> str:
         """Return the tensor as `tensor` reads it."""
-        low, high = _written(self.minimum), _written(self.maximum)
+        ranged = self.range_words()
         return (
             f"{self.name}{'?' if self.optional else ''}:{self.dtype}"
             f"[{','.join(map(str, self.axes))}]"
-            + (f" in {low}..{high}" if low or high else "")
+            + (f" in {ranged}" if ranged != ".." else "")
             + (f" as {self.meaning}" if self.meaning else "")
         )
 

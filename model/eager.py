@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from torchcrate.errors import ExportError
+from torchcrate.errors import ContractError, ExportError
 from torchcrate.model import targets
 from torchcrate.model.calling import call
-from torchcrate.model.contract import Contract
+from torchcrate.model.contract import Contract, TensorSpec
 from torchcrate.model.spec import Answers, Cases
 
 
@@ -19,13 +19,17 @@ def answers(module: nn.Module, contract: Contract, cases: Cases) -> dict[str, An
 
     Raises:
         ExportError: If it fails, or answers with something that is no tensor.
-        ContractError: If an input or an answer breaks the contract.
+        ContractError: If an input or an answer breaks the contract, or an input's value is out
+            of its range: the programs that ship refuse it, too.
     """
     names = [given.name for given in contract.inputs]
     found: dict[str, Answers] = {}
     for case, inputs in cases.items():
         given = tensors(inputs, names)
         contract.check(given)
+        for spec, value in zip(contract.inputs, given, strict=True):
+            if value is not None and value.numel():
+                _require_range(case, spec, value)
         try:
             with torch.inference_mode():
                 answer = call(module, names, given)
@@ -38,6 +42,24 @@ def answers(module: nn.Module, contract: Contract, cases: Cases) -> dict[str, An
             for spec, one in zip(contract.outputs, answer, strict=True)
         }
     return found
+
+
+def _require_range(case: str, spec: TensorSpec, value: Tensor) -> None:
+    """Refuse a tensor with a value out of the range of `spec`; none holds NaN."""
+    low, high = value.min(), value.max()
+    least, most = (_held(end, value.dtype) for end in (spec.minimum, spec.maximum))
+    enough, little = least is None or low >= least, most is None or high <= most
+    if not (enough and little):
+        found = high if enough else low
+        raise ContractError(
+            f"{spec.name} holds {found.item()} at {case}, its range is {spec.range_words()}"
+        )
+
+
+def _held(end: float | None, dtype: torch.dtype) -> Tensor | float | None:
+    """Return an end of a range as a dtype with fractions holds it."""
+    fractions = end is not None and dtype.is_floating_point
+    return torch.tensor(end, dtype=torch.float64).to(dtype) if fractions else end
 
 
 def tensors(inputs: Mapping[str, Any], names: Sequence[str]) -> list[Tensor | None]:
