@@ -15,6 +15,7 @@ from torchcrate.model.spec import Cases, ModelSpec
 from torchcrate.model.targets import resolve
 
 _SCALES = ((1.0, 0.0), (0.3, -0.5), (2.0, 0.8))  # factor and shift of floats, in turn
+_WIDE = (16.0, 0.0)  # reaches some tens, where in float32 a sigmoid is 0 or 1
 _LONG = 8  # entries of an axis along which values can be smooth
 # How far past its smallest size, 1 or more, a free axis goes; other sizes are the example's.
 _COUNTS = (1, 0, 4, 6)  # of what lies along a first axis, a batch
@@ -41,7 +42,7 @@ def generated(contract: Contract) -> Cases:
     """Return cases of several sizes of each free axis, by names that tell the sizes.
 
     Optional inputs are there in some and absent in others; where an axis may have no
-    entries, one case has none.
+    entries, one case has none. Floats without bounds are of some tens in one case.
     """
     cases: Cases = {}
     for number, sizes in enumerate(_sizes(contract)):
@@ -53,6 +54,8 @@ def generated(contract: Contract) -> Cases:
             if left_out and not number:
                 few = {key: value for key, value in drawn.items() if key not in left_out}
                 cases[f"{name}-{turn}-without"] = few
+        if not number and any(map(_unbounded, contract.inputs)):
+            cases[f"{name}-wide"] = one(contract, sizes, seed=3, scale=_WIDE)
     return cases
 
 
@@ -93,10 +96,26 @@ def sizes_in(contract: Contract, case: Mapping[str, Any]) -> dict[str, int]:
     }
 
 
-def one(contract: Contract, sizes: Mapping[str, int], seed: int) -> dict[str, NDArray[Any]]:
-    """Return one seeded tensor for each input, with these sizes of the free axes."""
+def _unbounded(given: TensorSpec) -> bool:
+    return np.dtype(given.dtype).kind == "f" and given.minimum is None and given.maximum is None
+
+
+def one(
+    contract: Contract,
+    sizes: Mapping[str, int],
+    seed: int,
+    scale: tuple[float, float] | None = None,
+) -> dict[str, NDArray[Any]]:
+    """Return one seeded tensor for each input, with these sizes of the free axes.
+
+    Args:
+        contract: Names the inputs.
+        sizes: Of each free axis.
+        seed: Of all values.
+        scale: Factor and shift of floats; None takes one of three by the seed.
+    """
     chance = np.random.default_rng([seed, len(sizes)])
-    factor, shift = _SCALES[seed % len(_SCALES)]
+    factor, shift = scale or _SCALES[seed % len(_SCALES)]
     return {given.name: _tensor(given, sizes, chance, factor, shift) for given in contract.inputs}
 
 

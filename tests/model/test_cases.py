@@ -135,7 +135,16 @@ def test_cases_differ_in_more_than_their_size() -> None:
 
     values = {float(case["x"]) for case in cases.generated(made).values()}
 
-    assert len(values) == 3
+    assert len(values) == 4
+
+
+def test_floats_without_bounds_reach_some_tens_and_others_stay_in_theirs() -> None:
+    free, bounded = (
+        cases.generated(contract(f"x:float32[batch,9]{words}")) for words in ("", " in -50..50")
+    )
+
+    assert max(abs(case["x"]).max() for case in free.values()) > 20
+    assert len(free) == len(bounded) + 1
 
 
 axes = st.lists(st.sampled_from(["batch", "time", "n"]) | st.integers(1, 5), max_size=4)
