@@ -254,14 +254,14 @@ class EncoderCausal(Encoder):
 
 
 class Translator(nn.Module):
-    """nn.Transformer: an encoder, and a decoder with a causal mask; time goes first."""
+    """nn.Transformer: an encoder, and a decoder with a causal mask."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.transformer = nn.Transformer(8, 2, 1, 1, 16)
+        self.transformer = nn.Transformer(8, 2, 1, 1, 16, batch_first=True)
 
     def forward(self, x: Tensor, past: Tensor) -> Tensor:
-        mask = nn.Transformer.generate_square_subsequent_mask(past.shape[0])
+        mask = nn.Transformer.generate_square_subsequent_mask(past.shape[1])
         return self.transformer(x, past, tgt_mask=mask)
 
 
@@ -355,7 +355,7 @@ STATE = [
         refused="trace: it decides by the values of its input",
     ),
     Small(EncoderCausal, (_SEQUENCE,), torchscript="trace"),
-    Small(Translator, ("x:float32[past,batch,8]", "y:float32[time,batch,8]")),
+    Small(Translator, ("x:float32[batch,past,8]", "y:float32[batch,time,8]")),
     Small(Causal, _HEADS),
     Small(Normed, _X),
     Small(NanWeights, _X, refused="parameter fc.weight holds NaN"),
