@@ -23,8 +23,9 @@ from torchcrate.model.tolerance import difference, tolerances
 
 pytestmark = [
     pytest.mark.seconds(50),
-    # What torch says of its own way through an encoder with a mask.
+    # What torch says of its own way through an encoder with a mask, and of its own decoder.
     pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors:UserWarning"),
+    pytest.mark.filterwarnings("ignore:'norm' was found in ScriptModule constants:UserWarning"),
 ]
 
 with pytest.MonkeyPatch.context() as patch:
