@@ -68,7 +68,7 @@ def subject() -> Callable[[Path, str], Subject]:
 def setting(tmp_path: Path) -> Setting:
     """A benchmark that takes a second."""
     said: list[str] = []
-    rules = Rules(rounds=1, warmup=1)
+    rules = Rules(rounds=1, warmup=0)
     return Setting(
         tmp_path / "out", tmp_path / "cpp", None, 12, 40, rules, calls=25, say=said.append
     )
