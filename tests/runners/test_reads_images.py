@@ -45,7 +45,5 @@ def test_library_and_programs_agree(
     if image:
         assert pictures._image_input(shipped).name == image
     else:
-        with pytest.raises(
-            runtime.RunError, match=r"does not (read|say)"
-        ):
+        with pytest.raises(runtime.RunError, match=r"does not (read|say)"):
             pictures._image_input(shipped)
