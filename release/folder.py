@@ -15,6 +15,7 @@ from torchcrate.errors import RegistryError
 from torchcrate.export.artifact import sha256_of
 from torchcrate.files import anything_at, open_regular, reading, write_whole, writing
 from torchcrate.release.manifest import MANIFEST, YANKED
+from torchcrate.release.reference import in_order
 from torchcrate.release.registry import (
     Copy,
     Draft,
@@ -24,7 +25,6 @@ from torchcrate.release.registry import (
     Sink,
     TakenError,
     Upload,
-    in_order,
 )
 from torchcrate.release.staging import flush_folder, staged
 

@@ -7,16 +7,8 @@ from datetime import datetime
 from torchcrate.errors import RegistryError
 from torchcrate.release.gitlab_api import Packages
 from torchcrate.release.gitlab_draft import GitLabDraft, RehearsedDraft
-from torchcrate.release.registry import (
-    Copy,
-    NotFoundError,
-    Notice,
-    Progress,
-    Sink,
-    Upload,
-    in_order,
-    silent,
-)
+from torchcrate.release.reference import in_order
+from torchcrate.release.registry import Copy, NotFoundError, Notice, Progress, Sink, Upload, silent
 from torchcrate.release.retry import PassingError
 from torchcrate.release.settings import Settings
 from torchcrate.release.transport import RefusedError, Transport

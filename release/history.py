@@ -18,7 +18,8 @@ from torchcrate.release.receive import (
     receive_manifest,
     receive_small,
 )
-from torchcrate.release.registry import LATEST, NotFoundError, Registry, Source
+from torchcrate.release.reference import LATEST
+from torchcrate.release.registry import NotFoundError, Registry, Source
 from torchcrate.release.yank import mark_of, stored_mark
 from torchcrate.table import one_line, table
 

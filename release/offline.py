@@ -4,7 +4,8 @@ from pathlib import Path
 
 from torchcrate.files import anything_at, open_regular, reading
 from torchcrate.release.manifest import MANIFEST, SIGNATURE, SUMS, YANKED
-from torchcrate.release.registry import NotFoundError, Sink, Source, in_order
+from torchcrate.release.reference import in_order
+from torchcrate.release.registry import NotFoundError, Sink, Source
 
 _PIECE = 1 << 20
 _SMALL = frozenset({MANIFEST, SUMS, SIGNATURE, YANKED})

@@ -21,16 +21,8 @@ from torchcrate.release.manifest import MANIFEST, SIGNATURE, SUMS, Manifest
 from torchcrate.release.offline import Remembered, Witness
 from torchcrate.release.place import place
 from torchcrate.release.receive import AlteredError, DamagedError, Parcel, receive_manifest
-from torchcrate.release.registry import (
-    Notice,
-    Progress,
-    Registry,
-    Sink,
-    Source,
-    names_one,
-    silent,
-    split_reference,
-)
+from torchcrate.release.reference import names_one, split_reference
+from torchcrate.release.registry import Notice, Progress, Registry, Sink, Source, silent
 from torchcrate.release.retry import PassingError
 from torchcrate.release.staging import flush_folder, staged
 from torchcrate.release.trust.signature import check_key

@@ -12,14 +12,8 @@ from datetime import datetime
 from torchcrate.errors import ContractError, FolderError, Interrupted, RegistryError, UsageError
 from torchcrate.release.manifest import YANKED
 from torchcrate.release.receive import Buffer, TooLargeError
-from torchcrate.release.registry import (
-    NotFoundError,
-    Notice,
-    Registry,
-    Source,
-    Upload,
-    split_exact,
-)
+from torchcrate.release.reference import split_exact
+from torchcrate.release.registry import NotFoundError, Notice, Registry, Source, Upload
 from torchcrate.table import LONGEST, one_line
 from torchcrate.values import decode, encode
 

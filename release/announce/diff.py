@@ -18,7 +18,8 @@ from torchcrate.release.crate import stated
 from torchcrate.release.history import newest, parity_margin
 from torchcrate.release.manifest import Manifest, is_latency
 from torchcrate.release.receive import TooLargeError, receive_manifest, receive_small
-from torchcrate.release.registry import NotFoundError, Registry, names_one, split_reference
+from torchcrate.release.reference import names_one, split_reference
+from torchcrate.release.registry import NotFoundError, Registry
 from torchcrate.verify.report import Parity
 
 

@@ -16,7 +16,8 @@ from torchcrate.release.announce.diff import Difference, Side, difference, publi
 from torchcrate.release.history import is_pre, sound
 from torchcrate.release.manifest import Manifest
 from torchcrate.release.receive import receive_manifest
-from torchcrate.release.registry import Registry, UnlistableError, split_exact
+from torchcrate.release.reference import split_exact
+from torchcrate.release.registry import Registry, UnlistableError
 from torchcrate.release.yank import Yank, stored_mark
 
 _LARGEST = 1 << 20  # bytes of a changelog

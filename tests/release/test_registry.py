@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from torchcrate.errors import UsageError
 from torchcrate.release.folder import FolderRegistry
 from torchcrate.release.gitlab import GitLabRegistry
-from torchcrate.release.registry import in_order, open_registry, split_exact, split_reference
+from torchcrate.release.reference import in_order, split_exact, split_reference
+from torchcrate.release.registry import open_registry
 
 PART = st.integers(0, 99).map(str)
 WORD = st.text("0123456789abcdefABCDEF-", min_size=1, max_size=4)

@@ -203,7 +203,8 @@ def _before(
     from torchcrate.release.announce.diff import names_folder
     from torchcrate.release.history import is_pre
     from torchcrate.release.pull import pull
-    from torchcrate.release.registry import LATEST, NotFoundError
+    from torchcrate.release.reference import LATEST
+    from torchcrate.release.registry import NotFoundError
 
     if names_folder(named):
         return _subject(Path(named))
