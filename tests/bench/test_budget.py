@@ -1,7 +1,6 @@
 """The gate stops a crate that is slower or larger than it may be, and only such a one."""
 
 import json
-import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,7 +11,6 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from torchcrate.bench import cpp
 from torchcrate.bench.budget import KERNEL, Budget, gate, require
 from torchcrate.bench.race import Rules
 from torchcrate.bench.results import Part, Results
@@ -23,9 +21,8 @@ from torchcrate.cores import cores
 from torchcrate.errors import BudgetError, TrustError
 from torchcrate.export.artifact import Artifact
 from torchcrate.table import table
-from torchcrate.verify.build import PROGRAM
 
-pytestmark = pytest.mark.seconds(40)
+pytestmark = pytest.mark.seconds(50)
 
 Make = Callable[..., Path]
 Value = Callable[[Path, str], Subject]
@@ -168,66 +165,6 @@ def test_busy_neighbours_let_no_slower_crate_pass_and_stop_no_other(
             rows.append((name, *map(str, (busy, len(parts), sum(stopped), again))))
             assert stopped == [twice] * len(parts), rows
     print(f"\n{table(rows)}")
-
-
-def test_the_cpp_programs_are_raced_as_they_are_built(
-    pulled: Make, subject: Value, setting: Setting, libtorch: Path, tmp_path: Path
-) -> None:
-    """Both have the same sources: verify has built them."""
-    new, old = (subject(pulled(name, cpp=True), name) for name in ("new", "old"))
-
-    part = gate(new, old, Budget(slower=20), replace(setting, build=libtorch.parent), tmp_path)
-
-    require(part)
-    (bar,) = [bar for bar in part.bars if bar.what == "libtorch, whole process: this / old"]
-    assert bar.found
-
-
-def test_a_slower_cpp_program_is_stopped(
-    pulled: Make,
-    subject: Value,
-    setting: Setting,
-    libtorch: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    new, old = (subject(pulled(name, cpp=True), name) for name in ("new", "old"))
-    (new.folder / "main.cpp").write_text("another program")
-    late = tmp_path / "late"
-    late.write_text(f'#!/bin/sh\nsleep 1\nexec "{libtorch}" "$@"\n')
-    late.chmod(0o755)
-    built = {(new.folder, setting.build.name): late, (old.folder, "cpp-before"): libtorch}
-    monkeypatch.setattr(cpp, "program", lambda each, build: built[each.folder, build.name])
-
-    part = gate(new, old, Budget(slower=1.5), setting, tmp_path)
-
-    (bar,) = [bar for bar in part.bars if bar.what == "libtorch, whole process: this / old"]
-    assert bar.found
-    assert not bar.holds
-
-
-@pytest.mark.parametrize("broken", ["new", "old"])
-def test_cpp_that_cannot_be_built_stops_the_release_that_ships_it(
-    broken: str,
-    pulled: Make,
-    subject: Value,
-    setting: Setting,
-    libtorch: Path,
-    tmp_path: Path,
-) -> None:
-    new, old = (subject(pulled(name, cpp=True), name) for name in ("new", "old"))
-    lists = tmp_path / broken / "CMakeLists.txt"
-    lists.write_text('message(FATAL_ERROR "error: no such luck")\n')
-    for name in ("cpp", "cpp-before"):
-        (tmp_path / name).mkdir()
-        for file in (PROGRAM, "built-from"):
-            shutil.copy2(libtorch.with_name(file), tmp_path / name)
-
-    part = gate(new, old, Budget(slower=20), setting, tmp_path)
-
-    (bar,) = [bar for bar in part.bars if bar.what == "libtorch, whole process: this / old"]
-    assert bar.holds == (broken == "old")
-    assert "the C++ program cannot be built" in bar.note
 
 
 def test_a_crate_that_reads_no_images_is_raced_by_whole_processes_too(
