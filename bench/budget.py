@@ -1,5 +1,6 @@
 """The gate: a crate's speed and size held to a budget, and to the version before it."""
 
+import shutil
 import statistics
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -66,9 +67,13 @@ def gate(
     raced = [("this", subject, [*front, *common])]
     raced += [(before.title, before, common)] if before else []
     words = [] if before else ["No version before it: nothing was raced."]
+    builds = _builds(subject, before, setting.build) if before else []
+    if builds and not shutil.which("cmake"):
+        words.append("cmake is not installed here: the C++ programs were not raced.")
+        builds = []
     with ExitStack() as stack:
         warm = _warm_calls(raced, setting, scratch, stack)
-        whole = _processes(raced, common, setting, scratch) if before else []
+        whole = _processes(raced, common, builds, setting, scratch) if before else []
         lanes = _heat(warm, whole, setting)
         bars = _bars(subject, before, common, budget, lanes)
         broken = [bar for bar in bars if not bar.holds]
@@ -159,13 +164,17 @@ def _files(name: str, runtime: str) -> str:
 
 
 def _processes(
-    raced: Sequence[_Raced], runtimes: Sequence[str], setting: Setting, scratch: Path
+    raced: Sequence[_Raced],
+    runtimes: Sequence[str],
+    builds: Sequence[Path],
+    setting: Setting,
+    scratch: Path,
 ) -> list[Contestant]:
     """Return whole processes over the same images, or of one call where a crate reads none."""
     contestants: list[Contestant] = []
-    builds = _builds([each for _, each, _ in raced], setting.build)
+    files = setting.files if all(each.reads_images for _, each, _ in raced) else None
     for at, (name, each, _) in enumerate(raced):
-        asked = question(each, setting.files, setting, scratch)
+        asked = question(each, files, setting, scratch)
         contestants += [
             process(_files(name, runtime), python(each, runtime, asked), asked.lines)
             for runtime in runtimes
@@ -174,17 +183,18 @@ def _processes(
     return contestants
 
 
-def _builds(crates: Sequence[Subject], build: Path) -> list[Path]:
+def _builds(subject: Subject, before: Subject, build: Path) -> list[Path]:
     """Return where the C++ of each is built, in one folder if it is the same; none if one has none.
 
     The first is built where verify builds it, which may have been kept.
     """
-    this, before = (
-        {name: (each.folder / name).read_bytes() for name in each.sources} for each in crates
+    this, other = (
+        {name: (each.folder / name).read_bytes() for name in each.sources}
+        for each in (subject, before)
     )
-    if not this or not before:
+    if not this or not other:
         return []
-    return [build, build if this == before else build.with_name(f"{build.name}-before")]
+    return [build, build if this == other else build.with_name(f"{build.name}-before")]
 
 
 def _cpp(name: str, each: Subject, build: Path, asked: Question, setting: Setting) -> Contestant:

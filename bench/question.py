@@ -30,19 +30,19 @@ def picture(read: Images) -> Question:
     return Question(("--image", f"{read.folder}/000000.png"), 1)
 
 
-def question(subject: Subject, count: int, setting: Setting, scratch: Path) -> Question:
-    """Ask for `count` images, or for one call of a crate that reads none.
+def question(subject: Subject, count: int | None, setting: Setting, scratch: Path) -> Question:
+    """Ask for `count` images, or for one call by its tensors.
 
     Args:
         subject: Whose programs are asked.
-        count: How many images.
+        count: How many images; None for tensors, as of a crate that reads no images.
         setting: Where images are written.
         scratch: A folder for tensors.
 
     Raises:
         FolderError: If the images cannot be written.
     """
-    if subject.reads_images:
+    if count is not None:
         read = images(subject, count, setting.out, setting.data_dir)
         return picture(read) if count == 1 else pictures(read)
     given, out = (scratch / f"{subject.content[:12]}-{name}" for name in ("given", "answer"))

@@ -32,7 +32,7 @@ def start(subject: Subject, cpp: Programs | None, setting: Setting, scratch: Pat
     Raises:
         FolderError: If the input cannot be written.
     """
-    asked = question(subject, 1, setting, scratch)
+    asked = question(subject, 1 if subject.reads_images else None, setting, scratch)
     often: list[Contestant] = []
     if cpp:
         command = shipped(subject, cpp.shipped, asked)

@@ -216,7 +216,7 @@ class Contract:
         one = needed[0] if len(needed) == 1 else None
         if one is None or (one.meaning, one.dtype) != (IMAGE, "uint8") or len(one.axes) != 4:
             return None
-        if one.minimum or one.maximum not in (None, 255):
+        if (one.minimum or 0) > 0 or (255 if one.maximum is None else one.maximum) < 255:
             return None
         batch, channels = one.axes[:2]
         alone = batch == 1 or (isinstance(batch, str) and self.sizes_of(batch).hold(1))

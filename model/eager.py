@@ -46,20 +46,23 @@ def answers(module: nn.Module, contract: Contract, cases: Cases) -> dict[str, An
 
 def _require_range(case: str, spec: TensorSpec, value: Tensor) -> None:
     """Refuse a tensor with a value out of the range of `spec`; none holds NaN."""
-    low, high = value.min(), value.max()
-    least, most = (_held(end, value.dtype) for end in (spec.minimum, spec.maximum))
+    low, high = value.min().item(), value.max().item()
+    least, most = (_held(end, spec.dtype) for end in (spec.minimum, spec.maximum))
     enough, little = least is None or low >= least, most is None or high <= most
     if not (enough and little):
         found = high if enough else low
         raise ContractError(
-            f"{spec.name} holds {found.item()} at {case}, its range is {spec.range_words()}"
+            f"{spec.name} holds {found} at {case}, its range is {spec.range_words()}"
         )
 
 
-def _held(end: float | None, dtype: torch.dtype) -> Tensor | float | None:
+def _held(end: float | None, dtype: str) -> float | None:
     """Return an end of a range as a dtype with fractions holds it."""
-    fractions = end is not None and dtype.is_floating_point
-    return torch.tensor(end, dtype=torch.float64).to(dtype) if fractions else end
+    kind = np.dtype(dtype)
+    if end is None or kind.kind != "f":
+        return end
+    with np.errstate(over="ignore"):
+        return float(kind.type(end))
 
 
 def tensors(inputs: Mapping[str, Any], names: Sequence[str]) -> list[Tensor | None]:

@@ -208,6 +208,19 @@ def test_a_full_disk_behind_stdout_is_one_line(tmp_path: Path) -> None:
         assert done.stderr.count("\n") == 1
 
 
+def test_results_that_nobody_can_read_do_not_go_to_stderr(tmp_path: Path) -> None:
+    program = Path(sys.executable).with_name("torchcrate")
+    asked = [program, "versions", "x", "--from", tmp_path, "--json"]
+
+    read, closed = (
+        subprocess.run(["bash", "-c", f'"$@" {way}', "-", *asked], capture_output=True, check=False)
+        for way in ("", ">&-")
+    )
+
+    assert read.stdout.strip() == b"[]"
+    assert closed.stderr == read.stderr
+
+
 def test_a_user_without_a_home_goes_on_without_a_cache(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

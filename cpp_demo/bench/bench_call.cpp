@@ -27,6 +27,8 @@
 #include "script_model.h"
 
 namespace fs = std::filesystem;
+// It is built with the sources of older crates, too, which have no names in it.
+namespace torchcrate {}
 using namespace torchcrate;
 
 namespace {

@@ -5,13 +5,16 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from torchcrate.bench import budget
 from torchcrate.bench.budget import KERNEL, Budget, gate, require
+from torchcrate.bench.question import Question, question
 from torchcrate.bench.race import Rules
 from torchcrate.bench.results import Part, Results
 from torchcrate.bench.setting import Setting
@@ -20,10 +23,12 @@ from torchcrate.bench.worker import neighbours
 from torchcrate.cores import cores
 from torchcrate.errors import BudgetError, TrustError
 from torchcrate.export.artifact import Artifact
+from torchcrate.release.origin import version_of
 from torchcrate.table import table
 
 pytestmark = pytest.mark.seconds(50)
 
+ROOT = Path(__file__).parents[2]
 Make = Callable[..., Path]
 Value = Callable[[Path, str], Subject]
 LATE = 0.01  # seconds; a warm answer takes a hundredth of it
@@ -167,14 +172,45 @@ def test_busy_neighbours_let_no_slower_crate_pass_and_stop_no_other(
     print(f"\n{table(rows)}")
 
 
+@pytest.mark.parametrize("read", [(True, True), (True, False), (False, True)])
+def test_both_are_asked_for_the_same_work(
+    read: tuple[bool, bool],
+    pulled: Make,
+    subject: Value,
+    setting: Setting,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A crate that reads images, beside one that does not, is asked by its tensors, too."""
+    asked: list[Question] = []
+
+    def noted(*given: Any) -> Question:
+        asked.append(question(*given))
+        return asked[-1]
+
+    monkeypatch.setattr(budget, "question", noted)
+    crates = [subject(pulled(name), name) for name in ("new", "old")]
+
+    gate(
+        *(each if reads else blind(each) for each, reads in zip(crates, read, strict=True)),
+        Budget(),
+        setting,
+        tmp_path,
+    )
+
+    assert [each.words[0] for each in asked] == ["--image" if all(read) else "--tensors"] * 2
+
+
+def blind(crate: Subject) -> Subject:
+    """Return a crate whose input does not say that it is an image."""
+    plain = tuple(replace(given, meaning="") for given in crate.contract.inputs)
+    return replace(crate, contract=replace(crate.contract, inputs=plain))
+
+
 def test_a_crate_that_reads_no_images_is_raced_by_whole_processes_too(
     pulled: Make, subject: Value, setting: Setting, tmp_path: Path
 ) -> None:
-    crates = []
-    for name in ("new", "old"):
-        each = subject(pulled(name), name)
-        plain = tuple(replace(given, meaning="") for given in each.contract.inputs)
-        crates.append(replace(each, contract=replace(each.contract, inputs=plain)))
+    crates = [blind(subject(pulled(name), name)) for name in ("new", "old")]
     assert not any(each.reads_images for each in crates)
 
     part = gate(*crates, Budget(slower=20), setting, tmp_path)
@@ -241,13 +277,20 @@ def test_a_version_that_the_key_does_not_vouch_for_is_not_run(
     shelf = tmp_path / "shelf"
     assert torchcrate("publish", sealed, "--to", shelf).returncode == 0
 
-    done = torchcrate(
-        *("bench", sealed, "--against", "mnist-net@latest", "--from", shelf),
-        *("--verify-key", key, "--out", tmp_path / "out"),
+    little = ("--files", "10", "--rounds", "1", "--calls", "5", "--out", tmp_path / "out")
+
+    named, latest = (
+        torchcrate(
+            *("bench", sealed, "--against", f"mnist-net@{version}", "--from", shelf),
+            *("--verify-key", key, *little),
+        )
+        for version in (version_of(ROOT), "latest")
     )
 
-    assert done.returncode == TrustError.exit_code
-    assert "is not signed" in done.stderr
+    assert named.returncode == TrustError.exit_code
+    assert "is not signed" in named.stderr
+    assert "nothing to race against" in latest.stderr
+    assert "No version before it: nothing was raced." in latest.stdout
 
 
 def test_the_command_writes_all_figures_before_it_refuses(

@@ -55,6 +55,22 @@ def test_a_slower_cpp_program_is_stopped(
     assert not bar.holds
 
 
+def test_without_cmake_python_alone_is_raced_and_that_is_said(
+    pulled: Make,
+    subject: Value,
+    setting: Setting,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    new, old = (subject(pulled(name, cpp=True), name) for name in ("new", "old"))
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+
+    part = gate(new, old, Budget(slower=20), setting, tmp_path)
+
+    require(part)
+    assert part.words == ("cmake is not installed here: the C++ programs were not raced.",)
+
+
 @pytest.mark.parametrize("broken", ["new", "old"])
 def test_cpp_that_cannot_be_built_stops_the_release_that_ships_it(
     broken: str,

@@ -30,6 +30,7 @@ def asked(given: str, *values: float) -> None:
     [
         ("int64[n] in 0..9", -1, "x holds -1 at mine, its range is 0..9"),
         ("int64[n] in 0..9", 10, "x holds 10 at mine, its range is 0..9"),
+        ("int32[n] in 0..16777216", 16777217, "x holds 16777217 at mine, its range is 0..16777216"),
         ("float32[n] in 0..", -0.5, "x holds -0.5 at mine, its range is 0.."),
         ("float32[n] in ..1", math.nan, "x holds nan at mine, its range is ..1"),
     ],

@@ -20,6 +20,7 @@ with pytest.MonkeyPatch.context() as patch:  # siblings, as a crate has them
         (["a:uint8[1,3,height,width] as image"], {}, "a"),
         (["a:uint8[batch,1,28,28] in 0..255 as image"], {}, "a"),
         (["a:uint8[batch,1,28,28] in 0..99 as image"], {}, None),
+        (["a:uint8[batch,1,28,28] in -5..300 as image"], {}, "a"),
         (["a:uint8[batch,1,28,28] in 1.. as image"], {}, None),
         (["hint?:float32[batch,4]", "a:uint8[batch,1,28,28] as image"], {}, "a"),
         (["a:float32[batch,3,32,32] as image"], {}, None),

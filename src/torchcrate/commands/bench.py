@@ -19,7 +19,7 @@ from torchcrate.commands.options import (
 )
 from torchcrate.commands.show import notice, say, words
 from torchcrate.commands.target import importable_here
-from torchcrate.errors import ContractError, UsageError
+from torchcrate.errors import ContractError, TrustError, UsageError
 
 if TYPE_CHECKING:
     from torchcrate.bench.budget import Budget
@@ -213,7 +213,7 @@ def _before(
     try:
         with opening as registry:
             pull(named, registry, folder, pre=pre, verify_key=verify_key, on_notice=notice)
-    except NotFoundError as error:
+    except (NotFoundError, TrustError) as error:  # say no version is signed with a new key yet
         if not named.endswith(f"@{LATEST}"):
             raise
         notice(f"bench: nothing to race against: {error}")

@@ -30,7 +30,9 @@ def say(as_json: bool, value: Any, words: str) -> None:
         import msgspec
 
         words = json.dumps(msgspec.to_builtins(value))
-    click.echo(words, file=click.get_current_context().meta[_STDOUT])
+    stdout = click.get_current_context().meta[_STDOUT]
+    if stdout:  # None where it was closed before
+        click.echo(words, file=stdout)
 
 
 def notice(line: str) -> None:
