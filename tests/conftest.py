@@ -38,8 +38,9 @@ def torchcrate() -> Callable[..., "subprocess.CompletedProcess[str]"]:
         *arguments: str | Path, cwd: Path = ROOT, **env: str
     ) -> "subprocess.CompletedProcess[str]":
         program = Path(sys.executable).with_name("torchcrate")
-        if not env and arguments[0] in PRELOADED:
-            return preloaded.run(program, *arguments, cwd=cwd)
+        ours = not any(name.startswith("PYTHON") for name in env)  # nothing that Python begins with
+        if ours and arguments[0] in PRELOADED:
+            return preloaded.run(program, *arguments, cwd=cwd, env=env)
         return subprocess.run(
             [program, *map(str, arguments)],
             cwd=cwd,

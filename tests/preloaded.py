@@ -10,8 +10,10 @@ import os
 import runpy
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as programs have it; torch reads it once
 FORKS = multiprocessing.get_context("forkserver")
@@ -20,7 +22,11 @@ LIMIT = 300  # seconds; no program of a test takes a tenth of it
 
 
 def run(
-    program: Path | str, *arguments: object, cwd: Path = Path(), stdin: str = ""
+    program: Path | str,
+    *arguments: object,
+    cwd: Path = Path(),
+    stdin: str = "",
+    env: Mapping[str, str] = MappingProxyType({}),
 ) -> "subprocess.CompletedProcess[str]":
     """Run a Python program to its end, as `subprocess.run` would with all output captured.
 
@@ -31,7 +37,7 @@ def run(
     with TemporaryDirectory() as scratch:
         streams = [Path(scratch, name) for name in ("stdin", "stdout", "stderr")]
         streams[0].write_text(stdin)
-        given = (command, cwd.resolve(), dict(os.environ), streams)
+        given = (command, cwd.resolve(), {**os.environ, **env}, streams)
         process = FORKS.Process(target=_become, args=given)
         process.start()
         process.join(LIMIT)
