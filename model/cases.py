@@ -59,6 +59,11 @@ def generated(contract: Contract) -> Cases:
     return cases
 
 
+def usual(made: Cases) -> Cases:
+    """Return those of the generated cases whose floats are all of a usual scale."""
+    return {name: case for name, case in made.items() if not name.endswith("-wide")}
+
+
 def example(contract: Contract) -> dict[str, NDArray[Any]]:
     """Return inputs of sizes that no generated case has: what a trace may see."""
     sizes = {}
