@@ -18,6 +18,7 @@ from torchcrate.export.describe import completed
 from torchcrate.export.findings import Findings, Format
 from torchcrate.export.golden import golden
 from torchcrate.export.onnx_support import first
+from torchcrate.export.saturating import saturating
 from torchcrate.export.sources import Sources, sources
 from torchcrate.export.to_state_dict import to_state_dict
 from torchcrate.export.to_torchscript import require_eval
@@ -125,13 +126,15 @@ def _asked(loaded: Loaded, spec: ModelSpec, contract: Contract) -> choose.Asked:
         require_function(loaded.module, contract, case, limits["eager"])
     want = answers(loaded.module, contract, cases)
     require_numbers(want)
+    wide, saturated = saturating(loaded.module, spec, contract)
     return choose.Asked(
         loaded.module,
         contract,
         {name: torch.from_numpy(value) for name, value in example(contract).items()},
         cases,
-        want,
+        {**want, **saturated},
         limits,
+        wide,
     )
 
 

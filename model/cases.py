@@ -42,7 +42,7 @@ def generated(contract: Contract) -> Cases:
     """Return cases of several sizes of each free axis, by names that tell the sizes.
 
     Optional inputs are there in some and absent in others; where an axis may have no
-    entries, one case has none. Floats without bounds are of some tens in one case.
+    entries, one case has none.
     """
     cases: Cases = {}
     for number, sizes in enumerate(_sizes(contract)):
@@ -54,14 +54,19 @@ def generated(contract: Contract) -> Cases:
             if left_out and not number:
                 few = {key: value for key, value in drawn.items() if key not in left_out}
                 cases[f"{name}-{turn}-without"] = few
-        if not number and any(map(_unbounded, contract.inputs)):
-            cases[f"{name}-wide"] = one(contract, sizes, seed=3, scale=_WIDE)
     return cases
 
 
-def usual(made: Cases) -> Cases:
-    """Return those of the generated cases whose floats are all of a usual scale."""
-    return {name: case for name, case in made.items() if not name.endswith("-wide")}
+def wide(spec: ModelSpec, contract: Contract) -> Cases:
+    """Return a made-up case that saturates a network: floats without bounds are of some tens.
+
+    There is none where no float is without bounds, or the spec has cases of its own. A network need
+    not be for such inputs, so that they judge how a format was made and nothing else.
+    """
+    own = spec.samples is not None or spec.golden is not None
+    if own or not any(map(_unbounded, contract.inputs)):
+        return {}
+    return {"wide": one(contract, next(_sizes(contract)), seed=3, scale=_WIDE)}
 
 
 def example(contract: Contract) -> dict[str, NDArray[Any]]:

@@ -67,8 +67,7 @@ class Material:
             calibrating = cases.called(spec.calibration)(data_dir)
             return cls(calibrating, "data", samples, data, truth, golden)
         if spec.samples is None:
-            made_up, usual = cases.unlike(contract), cases.usual(samples)
-            return cls(made_up, "made-up inputs", usual, data, truth, golden | samples)
+            return cls(cases.unlike(contract), "made-up inputs", samples, data, truth, golden)
         calibrating, measured = held_out(samples)
         return cls(calibrating, "samples", measured, data, truth, golden | calibrating)
 

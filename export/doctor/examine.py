@@ -13,6 +13,7 @@ from torchcrate.export.doctor.check import Check, Diagnosis
 from torchcrate.export.doctor.formats import source, tried
 from torchcrate.export.doctor.sizes import sizes
 from torchcrate.export.doctor.variety import variety
+from torchcrate.export.saturating import saturating
 from torchcrate.model import weights
 from torchcrate.model.cases import example, telling
 from torchcrate.model.contract import Contract
@@ -117,7 +118,8 @@ def _formats(
     if tells.state == "fault":  # NaN is like nothing
         return
     seen = {name: torch.from_numpy(value) for name, value in example(contract).items()}
-    asked = choose.Asked(module, contract, seen, cases, want, limits)
+    wide, saturated = saturating(module, spec, contract)
+    asked = choose.Asked(module, contract, seen, cases, {**want, **saturated}, limits, wide)
     try:
         yield from tried(asked, spec, quick, verbose)
     except (ContractError, ExportError) as error:

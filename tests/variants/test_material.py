@@ -21,14 +21,13 @@ def largest(cases: dict[str, dict[str, np.ndarray]]) -> float:
     return max(float(np.abs(case["x"]).max(initial=0)) for case in cases.values())
 
 
-def test_made_up_inputs_of_some_tens_are_asked_but_no_variant_is_chosen_by_them() -> None:
+def test_no_variant_is_made_measured_or_limited_by_inputs_of_some_tens() -> None:
     """They are there to saturate a network, and 8 bits have no room for both scales."""
     material = Material.of(SPEC, CONTRACT, None)
 
     assert material.calibration == "made-up inputs"
-    usual = max(largest(material.samples), largest(material.calibrating))
-    assert largest(material.others) > 2 * usual
-    assert len(material.samples) == len(material.others) - 1
+    parts = (material.calibrating, material.samples, material.others)
+    assert max(map(largest, parts)) < 20
 
 
 def test_samples_of_the_spec_are_measured_on_whatever_their_scale() -> None:

@@ -228,7 +228,7 @@ def test_a_parameter_that_nothing_uses_is_named() -> None:
     found = unused(module)
 
     assert found.state == "note"
-    assert found.what == "auxiliary.weight, auxiliary.bias are used at none of 7 inputs"
+    assert found.what == "auxiliary.weight, auxiliary.bias are used at none of 6 inputs"
 
 
 class Choosing(nn.Module):
