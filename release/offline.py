@@ -34,12 +34,21 @@ class Witness:
     def fetch(self, name: str, version: str, file: str, sink: Sink) -> None:
         """Fetch from the registry, and keep what is small."""
         if file not in _SMALL:
-            self._source.fetch(name, version, file, sink)
+            self._fetch_large(name, version, file, sink)
             return
         self.seen.pop(file, None)
         copy = _Copied(sink)
         self._source.fetch(name, version, file, copy)
         self.seen[file] = bytes(copy.data)
+
+    def _fetch_large(self, name: str, version: str, file: str, sink: Sink) -> None:
+        try:
+            self._source.fetch(name, version, file, sink)
+        except NotFoundError as error:  # the manifest states it
+            raise NotFoundError(
+                f"{name} {version} has lost {file}: {error}; let its publisher publish the same "
+                "crate once more, which puts it back"
+            ) from error
 
 
 class _Copied:

@@ -68,6 +68,8 @@ for command in (
 def run() -> NoReturn:
     """Run the command line and end the process at once: taking torch apart takes half a second."""
     _keep_stdout()
+    if sys.stderr is None:  # closed by whoever began the process
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - until the process ends
     try:
         code = main(standalone_mode=True)
     except SystemExit as end:

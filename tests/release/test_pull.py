@@ -119,6 +119,20 @@ def test_a_reference_that_is_none_is_refused(shelf, out, reference):
     assert list(out.parent.iterdir()) == []
 
 
+def test_a_file_that_a_registry_lost_is_named_with_the_remedy(shelf, stored, out):
+    lost = stored / "model.pt"
+    lost.unlink()
+
+    with pytest.raises(NotFoundError) as caught:
+        pull("mnist-net@1.0.0", shelf, out)
+
+    assert str(caught.value) == (
+        f"mnist-net 1.0.0 has lost model.pt: {lost} does not exist; let its publisher publish the "
+        "same crate once more, which puts it back"
+    )
+    assert not out.exists()
+
+
 def test_pulling_again_changes_nothing(crate, registry, out, contents):
     publish(crate, registry)
     pull("mnist-net@1.0.0", registry, out)

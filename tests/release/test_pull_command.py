@@ -126,3 +126,30 @@ def test_a_selftest_that_cannot_run_leaves_the_crate_and_says_why(pull, tmp_path
     assert done.returncode == 6
     assert done.stderr.splitlines()[-1].startswith(f"Error: run_mnist.py in {tmp_path / 'out'}: ")
     assert (tmp_path / "out" / "model.onnx").exists()
+
+
+def test_what_nobody_is_told_of_is_done_all_the_same(crate, tmp_path):
+    asked = [
+        [PROGRAM, "publish", crate, "--to", tmp_path / "shelf"],
+        [
+            PROGRAM,
+            "pull",
+            "mnist-net@1.0.0",
+            "--from",
+            tmp_path / "shelf",
+            "--out",
+            tmp_path / "out",
+        ],
+    ]
+
+    done = [
+        subprocess.run(
+            ["bash", "-c", '"$@" 2>&-', "-", *command], stdout=subprocess.PIPE, text=True
+        )
+        for command in asked
+    ]
+
+    assert [one.returncode for one in done] == [0, 0]
+    assert done[0].stdout == f"mnist-net 1.0.0 published: {tmp_path / 'shelf'}\n"
+    assert done[1].stdout.startswith(f"{tmp_path / 'out'}: mnist-net 1.0.0, ")
+    assert sha256_of(tmp_path / "out" / "model.onnx") == sha256_of(crate / "model.onnx")
