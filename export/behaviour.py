@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from torchcrate.errors import ExportError
+from torchcrate.export.doctor.place import module_at
 from torchcrate.model.calling import call
 from torchcrate.model.contract import Contract
 from torchcrate.model.eager import tensors
@@ -123,7 +124,7 @@ def _copied(module: nn.Module) -> dict[str, Tensor]:
 
 def _put_back(module: nn.Module, name: str, value: Tensor) -> None:
     owner, _, last = name.rpartition(".")
-    part = module.get_submodule(owner)
+    part = module_at(module, owner)
     now = getattr(part, last)
     if not isinstance(now, Tensor) or now.is_inference() or now.shape != value.shape:
         setattr(part, last, value.clone())

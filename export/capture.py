@@ -47,6 +47,12 @@ def captured(
     try:
         found = _exported(module, contract, example, _noted_shapes(contract))
     except Exception as error:  # torch.export and its symbols raise kinds of their own
+        for path, part in module.named_modules():
+            if isinstance(part, torch.jit.ScriptModule):
+                raise ExportError(
+                    f"{path or 'the network'} is compiled to TorchScript, of which ONNX cannot be "
+                    "made: build it from its Python code, without torch.jit.script"
+                ) from error
         if "data-dependent" not in str(error):
             raise
         try:  # its other front end takes float(tensor) along as a value that it does not know

@@ -108,6 +108,15 @@ def _made(
             f"{what} of {spec.name} returns {type(module).__name__}, not an nn.Module"
         )
     tensors = (*module.named_parameters(), *module.named_buffers())
+    state = module.state_dict()
+    other = next((name for name, one in state.items() if not isinstance(one, Tensor)), "")
+    if other:
+        kind = type(state[other]).__name__
+        raise ContractError(
+            f"{what} of {spec.name} returns a network whose state_dict holds {other}, a {kind} and no "
+            "tensor, as layers quantized by torch do: build it in floats, 'torchcrate optimise' "
+            "makes int8 of its crate"
+        )
     lazy = next((name for name, one in tensors if is_lazy(one)), "")
     if lazy:
         raise ContractError(

@@ -12,7 +12,7 @@ from torchcrate.export.behaviour import equal, undisturbed
 from torchcrate.export.describe import completed
 from torchcrate.export.doctor.check import Check, listed
 from torchcrate.export.doctor.locate import LIMIT, events
-from torchcrate.export.doctor.place import in_traceback, of_forward, part_of
+from torchcrate.export.doctor.place import in_traceback, module_at, of_forward, part_of
 from torchcrate.export.doctor.record import Event, array, distance, first_off
 from torchcrate.export.doctor.watch import Act, Watched, watched
 from torchcrate.model.calling import answer, flatten
@@ -245,7 +245,7 @@ def _act(acts: list[Act], name: str) -> Act | None:
 
 def _writer(module: nn.Module, path: str) -> str:
     owner = path.rpartition(".")[0]
-    place = of_forward(module.get_submodule(owner))
+    place = of_forward(module_at(module, owner))
     return part_of(module, owner, place or "")
 
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from torchcrate.export import capture
+from torchcrate.export.doctor.place import module_at
 from torchcrate.export.doctor.record import (
     Event,
     Spot,
@@ -67,7 +68,7 @@ def locate(
         raise
     except Exception:  # what the export of a part raises tells nothing of the whole
         return ""
-    return f"{spot.words(module)}{_padding(module.get_submodule(spot.path))}" if spot else ""
+    return f"{spot.words(module)}{_padding(module_at(module, spot.path))}" if spot else ""
 
 
 def _padding(part: nn.Module) -> str:
@@ -193,7 +194,7 @@ def _first_scripted(
     for number, event in enumerate(events):
         if event.inside != path or event.kind != "takes" or event.path == path:
             continue
-        off = _scripted_off(module.get_submodule(event.path), event, events[number:])
+        off = _scripted_off(module_at(module, event.path), event, events[number:])
         if off is not None and not off <= limit:
             inner = _first_scripted(module, events[number + 1 :], event.path, limit)
             return inner or Spot(event.path, off, None)

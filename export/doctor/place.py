@@ -7,8 +7,10 @@ import sys
 import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from torch import nn
 
@@ -90,8 +92,13 @@ def of_class(module: nn.Module) -> Place | None:
 
 def part_of(module: nn.Module, path: str, place: object = "") -> str:
     """Return a part of a network, its class, and a place: `body.1 (Branch) at net.py:24`."""
-    name, kind = path or "the network", type(module.get_submodule(path)).__name__
+    name, kind = path or "the network", type(module_at(module, path)).__name__
     return f"{name} ({kind}){f' at {place}' if place else ''}"
+
+
+def module_at(module: nn.Module, path: str) -> Any:
+    """Return the part at a path, "" for all; what is compiled has no `get_submodule`."""
+    return reduce(getattr, filter(None, path.split(".")), module)
 
 
 def _first(places: Iterable[Place]) -> Place | None:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from torchcrate.export.doctor.place import Place, here, of_forward, part_of
+from torchcrate.export.doctor.place import Place, here, module_at, of_forward, part_of
 
 LARGEST = 2**30  # bytes of tensors that are kept of one call; what comes after is not recorded
 
@@ -140,7 +140,7 @@ class Spot:
 
     def words(self, module: nn.Module) -> str:
         """Return the part, its class and where it is written: `body.1 (Branch) at net.py:24`."""
-        place = of_forward(module.get_submodule(self.path)) or self.line
+        place = of_forward(module_at(module, self.path)) or self.line
         at = self.line if self.line and place and self.line.file == place.file else place
         off = f" by {self.largest:.1e}" if self.largest else ""
         return f"{part_of(module, self.path, at.words() if at else '')}{off}"

@@ -7,7 +7,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from torchcrate.export.behaviour import equal
 from torchcrate.export.doctor.check import Check, listed
-from torchcrate.export.doctor.place import of_class, of_forward, part_of
+from torchcrate.export.doctor.place import module_at, of_class, of_forward, part_of
 
 
 def weights(network: nn.Module) -> Check:
@@ -68,7 +68,7 @@ def lost(network: nn.Module, again: Callable[[], nn.Module]) -> Check:
     other = dict(_loose(again()))
     random = [path for path, one in loose.items() if not equal(one, other.get(path))]
     owner = _owner(network, next(iter(random or loose)))
-    where = part_of(network, owner, of_class(network.get_submodule(owner)) or "")
+    where = part_of(network, owner, of_class(module_at(network, owner)) or "")
     if random:
         return Check(
             "state",
@@ -127,7 +127,7 @@ def mode(module: nn.Module) -> Check:
     """Find parts in train mode, and norms that use the statistics of the batch they are given."""
     training = [path for path, part in module.named_modules() if part.training]
     if training:
-        part = module.get_submodule(training[0])
+        part = module_at(module, training[0])
         return Check(
             "mode",
             "fault",

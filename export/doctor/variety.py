@@ -10,7 +10,7 @@ from torch import nn
 from torchcrate.export.behaviour import equal
 from torchcrate.export.doctor.check import Check, listed
 from torchcrate.export.doctor.locate import events
-from torchcrate.export.doctor.place import of_forward, part_of
+from torchcrate.export.doctor.place import module_at, of_forward, part_of
 from torchcrate.export.doctor.record import Event, array, distance
 from torchcrate.model.calling import call
 from torchcrate.model.cases import example, one, sizes_in
@@ -89,14 +89,14 @@ def _constant(module: nn.Module, contract: Contract) -> str:
         elif taken.get(one_.path) and not varies and off:
             inner = found and one_.path in ("", found.rpartition(".")[0])
             found = found if inner else one_.path
-    return part_of(module, found, of_forward(module.get_submodule(found)) or "") if found else ""
+    return part_of(module, found, of_forward(module_at(module, found)) or "") if found else ""
 
 
 def _nan(module: nn.Module, contract: Contract, inputs: Mapping[str, Any]) -> str:
     """Return the first part that answers one case with NaN, "" if there is none."""
     for event in events(module, [given.name for given in contract.inputs], inputs):
         if event.kind == "gives" and any(one.isnan().any() for one in event.tensors):
-            place = of_forward(module.get_submodule(event.path))
+            place = of_forward(module_at(module, event.path))
             return part_of(module, event.path, place or event.line or "")
     return ""
 

@@ -106,6 +106,24 @@ def test_a_network_without_shapes_is_refused_in_one_line() -> None:
         load(lazy)
 
 
+class Quantized(torch.nn.Linear):
+    """Holds what the layers of torch.ao.quantization hold beside tensors."""
+
+    def get_extra_state(self) -> object:
+        return torch.qint8
+
+    def set_extra_state(self, state: object) -> None:
+        del state
+
+
+def test_a_network_that_holds_more_than_tensors_is_refused() -> None:
+    sizes = {"in_features": 3, "out_features": 2}
+    packed = ModelSpec("packed", Quantized, ("x:float32[n,3]",), arguments=sizes)
+
+    with pytest.raises(ContractError, match="holds _extra_state, a dtype and no tensor, as layers"):
+        load(packed)
+
+
 class Masked(torch.nn.Linear):
     """Holds a mask as attention has it, under two names, as one part may share it with another."""
 
