@@ -68,11 +68,13 @@ void declare(CLI::App& app, Options& options) {
   app.footer("example: run_libtorch --image 'scans/*.png' --json");
   app.set_version_flag("--version", std::string("run_libtorch " TORCHCRATE_VERSION " (LibTorch ") +
                                         ScriptModel::libtorch() + ")");
+  app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   app.add_option("--crate", options.crate, "the crate (default: current folder)")->type_name("DIR");
   auto* image =
       app.add_option("--image", options.images, "a PNG or a glob of PNGs; may be repeated")
           ->type_name("PATTERN")
-          ->allow_extra_args(false);
+          ->allow_extra_args(false)
+          ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   auto* tensors = app.add_option("--tensors", options.tensors,
                                  "a safetensors file with the contract's inputs, as NAME or as "
                                  "CASE.NAME")

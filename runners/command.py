@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 from runtime import IMAGE, RUNNER, USAGE, Load, RunError, absent, reason
 
 GOLDEN = "golden.safetensors"
+NAMING = ("--crate", "--image", "--tensors", "--out")  # the options that a path follows
 VARIED = "onnx"  # the runtime that can have variants of its model
 
 
@@ -187,7 +188,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         default="",
         help="with ONNX Runtime: answer with fewer bits, as far off as variants.json says",
     )
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(list(_joined(sys.argv[1:] if arguments is None else arguments)))
     if not (options.image or options.tensors or options.selftest or options.json):
         parser.error("one of --image, --tensors, --json, --selftest is required")
     if bool(options.tensors) != bool(options.out):
@@ -195,3 +196,11 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     if options.json and (options.tensors or options.selftest):
         parser.error("--json goes with --image or alone")
     return options
+
+
+def _joined(arguments: Sequence[str]) -> Iterator[str]:
+    """Yield `arguments`, paths as one word with their option: argparse takes none with a dash."""
+    rest = iter(arguments)
+    for argument in rest:
+        path = next(rest, None) if argument in NAMING else None
+        yield argument if path is None else f"{argument}={path}"

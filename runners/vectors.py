@@ -159,10 +159,14 @@ def _case(key: str, names: Sequence[str]) -> str | None:
 
 def _read_tensors(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
     try:
-        with open(path, "rb"):
-            pass  # the system's own words on why not, as in C++; safetensors has others
+        with open(path, "rb") as pipe:  # the system's own words on why not; safetensors has others
+            if stat.S_ISFIFO(os.fstat(pipe.fileno()).st_mode):  # which cannot be mapped
+                return safetensors.numpy.load(pipe.read()), {}
         with safetensors.safe_open(path, framework="numpy") as file:
             names = file.keys()  # it is no dict: iterating over it fails
             return {key: file.get_tensor(key) for key in names}, file.metadata() or {}
-    except (OSError, safetensors.SafetensorError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:  # numpy lacks it
+        line = f"cannot read {path} as safetensors: unknown dtype: {reason(error)}"
+        raise RunError(CONTRACT, line) from error
+    except (OSError, safetensors.SafetensorError, ValueError) as error:
         raise RunError(CONTRACT, f"cannot read {path} as safetensors: {reason(error)}") from error

@@ -167,6 +167,24 @@ def test_an_existing_path_is_taken_literally_before_it_is_a_pattern(
     assert len(done.stdout.splitlines()) == 1
 
 
+def test_a_name_may_begin_with_a_dash(run: Runner, tmp_path: Path) -> None:
+    for name in ("-7.png", "--json"):
+        shutil.copy(SAMPLE, tmp_path / name)
+
+    done = run("--image", "-*", "--image", "--json", cwd=tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    found = re.findall(r"^Image is a 7 .*  (.+)$", done.stdout, re.M)
+    assert found == ["--json", "-7.png", "--json"]
+
+
+def test_of_an_option_that_is_given_twice_the_last_counts(run: Runner) -> None:
+    done = run("--crate", "nowhere", "--crate", run.crate, "--image", SAMPLE)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Image is a 7 ")
+
+
 def test_a_glob_is_sorted_by_bytes(run: Runner, tmp_path: Path) -> None:
     names = ["a.png", "B.png", "é.png", "z.png", "10.png", "9.png"]
     for name in names:
@@ -238,6 +256,50 @@ def test_a_huge_file_that_is_no_safetensors_is_not_read(run: Runner, tmp_path: P
 
     assert done.returncode == errors.ContractError.exit_code
     assert re.fullmatch(r"Error: cannot read .*\n", done.stderr)
+
+
+def test_a_shape_that_no_array_can_have_is_refused(run: Runner, tmp_path: Path) -> None:
+    header = b'{"image":{"dtype":"U8","shape":[0,1,%d,%d],"data_offsets":[0,0]}}' % (2**62, 2**62)
+    (tmp_path / "in").write_bytes(len(header).to_bytes(8, "little") + header)
+
+    done = run("--tensors", tmp_path / "in", "--out", tmp_path / "out")
+
+    assert done.returncode == errors.ContractError.exit_code
+    assert re.fullmatch(r"Error: .*\n", done.stderr)
+
+
+def test_tensors_come_out_of_a_pipe(run: Runner, tmp_path: Path) -> None:
+    safetensors.numpy.save_file({"image": np.zeros((1, 1, 2, 2), np.uint8)}, tmp_path / "in")
+
+    done = piped(run, tmp_path)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert safetensors.numpy.load_file(tmp_path / "out")["log_probs"].shape == (1, 10)
+
+
+def test_a_dtype_that_numpy_lacks_is_refused_in_a_file_and_in_a_pipe(
+    run: Runner, tmp_path: Path
+) -> None:
+    header = b'{"image":{"dtype":"BF16","shape":[1,1,1,1],"data_offsets":[0,2]}}'
+    (tmp_path / "in").write_bytes(len(header).to_bytes(8, "little") + header + bytes(2))
+
+    for done in (
+        run("--tensors", tmp_path / "in", "--out", tmp_path / "out"),
+        piped(run, tmp_path),
+    ):
+        assert done.returncode == errors.ContractError.exit_code
+        assert re.fullmatch(r"Error: cannot read .* as safetensors: unknown dtype.+\n", done.stderr)
+
+
+def piped(run: Runner, folder: Path) -> Done:
+    """Let `in` come through a pipe, and the answers go to `out`."""
+    command = [*run.command, *run.own, "--tensors", "/dev/stdin", "--out", folder / "out"]
+    return subprocess.run(
+        ["bash", "-c", 'cat "$1" | "${@:2}"', "-", folder / "in", *command],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def test_the_selftest_passes_here(each: Runner) -> None:
