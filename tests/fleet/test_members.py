@@ -47,6 +47,10 @@ def test_a_list_has_comments_and_blank_lines_and_keeps_its_order(folder: Path) -
     assert found == (Member("fine:B", "net-b"), Member("fine:A", "net-a"))
 
 
+def test_an_editors_mark_at_the_start_of_a_list_is_no_part_of_a_name(folder: Path) -> None:
+    assert listed(folder, "\ufefffine:A\n") == (Member("fine:A", "net-a"),)
+
+
 def test_what_cannot_be_read_is_a_member_with_a_fault(folder: Path) -> None:
     text = "broken:SPEC\nfine:NOPE\nfine:NUMBER\nnowhere:SPEC\nleaving:SPEC\njust words\nfine:A\n"
 
@@ -90,7 +94,7 @@ def test_a_module_alone_is_a_package_of_one(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("fleet", "words"),
     [
-        ("nowhere", "nowhere cannot be looked through: there is no module nowhere"),
+        ("nowhere", "is no file here, and cannot be looked through as a package: there is no"),
         ("leaving", "exit code 7"),
         ("no/such/file.txt", "neither a file with one network a line nor a package"),
         ("", "neither a file"),

@@ -69,7 +69,7 @@ def members(fleet: str, jobs: int) -> tuple[Member, ...]:
 
 def _listed(path: Path, jobs: int) -> tuple[Member, ...]:
     with reading(path):
-        text = path.read_bytes().decode(errors="replace")
+        text = path.read_bytes().decode("utf-8-sig", errors="replace")
     lines = [line.partition("#")[0].strip() for line in text.splitlines()]
     listed = list(dict.fromkeys(filter(None, lines)))
     modules: dict[str, list[str]] = {}
@@ -100,7 +100,9 @@ def _packaged(package: str, jobs: int) -> tuple[Member, ...]:
     with closing(each([partial(_modules, package)], 1)) as ended:
         walked = next(ended)
     if walked.value is None:
-        raise UsageError(f"{package} cannot be looked through: {walked.error}") from walked.error
+        raise UsageError(
+            f"{package} is no file here, and cannot be looked through as a package: {walked.error}"
+        ) from walked.error
     modules = walked.value
     found: list[Member] = []
     with closing(each([partial(_specs, module) for module in modules], jobs)) as listed:
