@@ -180,7 +180,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="with --image one JSON object a line for each image; alone, answer each line of "
         "stdin, an object with the inputs by name",
     )
-    add("--out", type=Path, metavar="OUT", help="where --tensors writes its answers")
+    add("--out", metavar="OUT", help="where --tensors writes its answers")
     add("--device", choices=("cpu", "cuda"), default="cpu", help="what computes (default: cpu)")
     add(
         "--variant",
@@ -191,7 +191,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(list(_joined(sys.argv[1:] if arguments is None else arguments)))
     if not (options.image or options.tensors or options.selftest or options.json):
         parser.error("one of --image, --tensors, --json, --selftest is required")
-    if bool(options.tensors) != bool(options.out):
+    if (options.tensors is None) != (options.out is None):
         parser.error("--tensors and --out go together")
     if options.json and (options.tensors or options.selftest):
         parser.error("--json goes with --image or alone")

@@ -20,12 +20,18 @@ from contract import TensorSpec
 from runtime import CONTRACT, PARITY, RUNNER, Array, Model, RunError, reason
 
 
-def answer_tensors(model: Model, source: Path, target: Path) -> None:
+def answer_tensors(model: Model, source: Path, target: str) -> None:
     """Answer every case of the safetensors file `source` into `target`.
+
+    Args:
+        model: Of the crate.
+        source: What is asked.
+        target: No Path: that drops a slash at the end, which no file has.
 
     Raises:
         RunError: If a tensor breaks the contract, or a file cannot be read or written.
     """
+    target = target or "."
     if os.path.isdir(target):  # it has no name that ".partial" could be put behind
         raise RunError(RUNNER, f"cannot write {target}: is a directory")
     tensors, _ = _read_tensors(source)
@@ -41,16 +47,16 @@ def answer_tensors(model: Model, source: Path, target: Path) -> None:
         raise RunError(RUNNER, f"cannot write {target}: {reason(error)}") from error
 
 
-def _write(target: Path, data: bytes) -> None:
+def _write(target: str, data: bytes) -> None:
     """Write a file whole or not at all; what is none, a device, a pipe or a link, is written into.
 
     Raises:
         OSError: If that is not possible.
     """
-    if os.path.lexists(target) and not stat.S_ISREG(target.lstat().st_mode):
-        target.write_bytes(data)
+    if os.path.lexists(target) and not stat.S_ISREG(os.lstat(target).st_mode):
+        Path(target).write_bytes(data)
         return
-    partial = target.with_name(target.name + ".partial")
+    partial = Path(f"{target}.partial")
     try:
         partial.write_bytes(data)
         partial.replace(target)
