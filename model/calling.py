@@ -6,6 +6,7 @@ Imports torch and the standard library alone: the file ships beside the eager ru
 import dataclasses
 import functools
 import inspect
+import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -84,17 +85,18 @@ def leading(module: nn.Module, names: Sequence[str]) -> int:
     """
     while isinstance(module, nn.Sequential) and len(module):
         module = module[0]
-    return _leading(getattr(module.forward, "__func__", module.forward), tuple(names))
+    function = getattr(module.forward, "__func__", None)
+    return _leading(function or module.forward, tuple(names), function is not None)
 
 
 @functools.lru_cache(maxsize=64)
-def _leading(forward: Callable[..., Any], names: tuple[str, ...]) -> int:
+def _leading(forward: Callable[..., Any], names: tuple[str, ...], method: bool) -> int:
+    if method:  # of any object: its first parameter, whatever its name, is none of the inputs
+        forward = types.MethodType(forward, object())
     try:
         parameters = list(inspect.signature(forward).parameters.values())
     except (TypeError, ValueError):  # compiled, without a signature
         return len(names)
-    if parameters and parameters[0].name == "self":
-        del parameters[0]
     kinds = [parameter.kind for parameter in parameters]
     by_keyword = {
         parameter.name

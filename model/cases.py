@@ -4,15 +4,17 @@ Needs numpy and no torch. A network that is judged by them must answer different
 so that floats are smooth in their last axes, as pictures and sounds are, and of several scales.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from torchcrate.errors import ContractError, CrateError
 from torchcrate.model.contract import IMAGE, Contract, TensorSpec
 from torchcrate.model.spec import Cases, ModelSpec
-from torchcrate.model.targets import resolve
+from torchcrate.model.targets import resolve, said, where
 
 _SCALES = ((1.0, 0.0), (0.3, -0.5), (2.0, 0.8))  # factor and shift of floats, in turn
 _WIDE = (16.0, 0.0)  # reaches some tens, where in float32 a sigmoid is 0 or 1
@@ -24,18 +26,61 @@ _STEPS = (4, 0, 11, 9)  # of any other
 
 def samples(spec: ModelSpec, contract: Contract) -> Cases:
     """Return what a network is judged with: its own samples, or made-up ones."""
-    return generated(contract) if spec.samples is None else dict(called(spec.samples)())
+    return generated(contract) if spec.samples is None else chosen(spec, "samples")
 
 
 def telling(spec: ModelSpec, contract: Contract) -> Cases:
     """Return a smaller choice: what the spec calls golden, or else the samples."""
-    return samples(spec, contract) if spec.golden is None else dict(called(spec.golden)())
+    return samples(spec, contract) if spec.golden is None else chosen(spec, "golden")
 
 
-def called(maker: Callable[..., Any] | str) -> Callable[..., Any]:
-    """Return a maker of cases, or of their labels, that may be named `package.module:name`."""
-    found: Callable[..., Any] = resolve(maker) if isinstance(maker, str) else maker
+def chosen(spec: ModelSpec, field: str, *given: Path) -> Cases:
+    """Return the cases that a field of the spec makes: samples, golden, data or calibration.
+
+    Args:
+        spec: The network; what makes them may be named `package.module:name`.
+        field: That of the spec.
+        given: The folder of the data, where it is asked for.
+
+    Raises:
+        ContractError: If making them fails, there are none, or they are not such.
+    """
+    found = made(spec, field, *given)
+    named = {each.name for each in spec.contract.inputs}
+    for case, inputs in found.items():
+        if not isinstance(case, str) or not isinstance(inputs, Mapping):
+            raise ContractError(
+                f"{field} of {spec.name} gives {type(inputs).__name__} at {case!r}: "
+                "give for the name of each case a dict of its inputs by name"
+            )
+        if unknown := [name for name in inputs if name not in named]:
+            raise ContractError(
+                f"{field} of {spec.name} gives {unknown[0]} at {case}, which is none of its inputs "
+                f"{', '.join(sorted(named))}"
+            )
+    if not found:
+        raise ContractError(f"{field} of {spec.name} gives no case: leave it away, or give one")
     return found
+
+
+def made(spec: ModelSpec, field: str, *given: Path) -> dict[str, Any]:
+    """Return what a field of the spec makes by case, `truth` among them.
+
+    Raises:
+        ContractError: If making it fails, or it is no dict.
+    """
+    maker = getattr(spec, field)
+    try:
+        found = (resolve(maker) if isinstance(maker, str) else maker)(*given)
+    except CrateError:
+        raise
+    except Exception as error:  # the user's own code
+        raise ContractError(f"{field} of {spec.name} fails{where(error)}: {said(error)}") from error
+    if not isinstance(found, Mapping):
+        raise ContractError(
+            f"{field} of {spec.name} returns {type(found).__name__}, not a dict by case"
+        )
+    return dict(found)
 
 
 def generated(contract: Contract) -> Cases:

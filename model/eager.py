@@ -67,7 +67,14 @@ def _held(end: float | None, dtype: str) -> float | None:
 
 def tensors(inputs: Mapping[str, Any], names: Sequence[str]) -> list[Tensor | None]:
     """Return the inputs of a case in order, None where one is absent."""
-    return [torch.from_numpy(np.array(inputs[n])) if n in inputs else None for n in names]
+    return [_tensor(n, inputs[n]) if n in inputs else None for n in names]
+
+
+def _tensor(name: str, value: Any) -> Tensor:
+    try:
+        return torch.from_numpy(np.array(value))
+    except (TypeError, ValueError, RuntimeError) as error:  # text, objects, uneven rows, gradients
+        raise ContractError(f"{name} is no array of numbers: {error}") from error
 
 
 def dtypes(module: nn.Module, contract: Contract) -> set[str]:

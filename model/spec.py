@@ -108,6 +108,9 @@ class ModelSpec:
             raise UsageError(
                 f"program of {self.name} is {self.program!r}: give the name of a file, say run.py"
             )
+        wrong = [name for name, most in self.budget.items() if not 0 < most < float("inf")]
+        if wrong:
+            raise UsageError(f"the budget of {self.name} for {wrong[0]} is no number above 0")
         contract = self.contract
         tensors = (*contract.inputs, *contract.outputs)
         axes = {axis for each in tensors for axis in each.axes}

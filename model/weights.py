@@ -113,8 +113,8 @@ def _made(
     if other:
         kind = type(state[other]).__name__
         raise ContractError(
-            f"{what} of {spec.name} returns a network whose state_dict holds {other}, a {kind} and no "
-            "tensor, as layers quantized by torch do: build it in floats, 'torchcrate optimise' "
+            f"{what} of {spec.name} returns a network whose state_dict holds {other}, a {kind} and "
+            "no tensor, as layers quantized by torch do: build it in floats, 'torchcrate optimise' "
             "makes int8 of its crate"
         )
     lazy = next((name for name, one in tensors if is_lazy(one)), "")

@@ -58,13 +58,13 @@ class Material:
         """Return what a spec has for it; nothing is both calibrated on and measured on.
 
         Raises:
-            CrateError: If the spec's own makers cannot read `data_dir`.
+            CrateError: If the spec's own makers cannot read `data_dir`, or give no cases.
         """
         samples, golden = cases.samples(spec, contract), cases.telling(spec, contract)
-        data = cases.called(spec.data)(data_dir) if data_dir and spec.data else {}
-        truth = cases.called(spec.truth)(data_dir) if data_dir and spec.truth else {}
+        data = cases.chosen(spec, "data", data_dir) if data_dir and spec.data else {}
+        truth = cases.made(spec, "truth", data_dir) if data_dir and spec.truth else {}
         if data_dir and spec.calibration:
-            calibrating = cases.called(spec.calibration)(data_dir)
+            calibrating = cases.chosen(spec, "calibration", data_dir)
             return cls(calibrating, "data", samples, data, truth, golden)
         if spec.samples is None:
             return cls(cases.unlike(contract), "made-up inputs", samples, data, truth, golden)

@@ -121,8 +121,8 @@ def verify(
     spec = (spec or spec_of_crate(crate, stated)).tolerating(tolerances)
     asked = cases.samples(spec, stated.contract)
     if data_dir and spec.data:
-        asked |= cases.called(spec.data)(data_dir)
-    truth = cases.called(spec.truth)(data_dir) if data_dir and spec.truth else {}
+        asked |= cases.chosen(spec, "data", data_dir)
+    truth = cases.made(spec, "truth", data_dir) if data_dir and spec.truth else {}
     draft = crates.unseal(crate)
     report = judge(crate, draft.files, draft.contract, spec, build, asked, say, truth, device)
     say("seal")

@@ -14,13 +14,15 @@ import safetensors
 import torch
 from torch import nn
 
-from torchcrate.errors import ExportError
+from torchcrate.errors import ContractError, ExportError
 from torchcrate.export import to_torchscript
 from torchcrate.export.golden import LIMIT_BYTES
+from torchcrate.export.models import export_models
 from torchcrate.export.to_onnx import to_onnx
 from torchcrate.model import cases
 from torchcrate.model.contract import Contract
 from torchcrate.model.digits import DIGITS, MNIST
+from torchcrate.model.spec import ModelSpec
 from torchcrate.model.weights import load
 
 
@@ -97,6 +99,20 @@ def test_a_batch_baked_into_the_graph_is_refused(tmp_path: Path) -> None:
         graph(Baked().eval(), tmp_path / "model.onnx")
 
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("outputs", "words"),
+    [(("y:float32[n,3]", "z:float32[n]"), "1 outputs, not 2"), (("y:float32[3]",), "y has shape")],
+)
+def test_outputs_that_the_network_has_not_are_refused(
+    tmp_path: Path, outputs: tuple[str, ...], words: str
+) -> None:
+    sizes = {"in_features": 4, "out_features": 3}
+    spec = ModelSpec("net", nn.Linear, ("input:float32[n,4]",), outputs, arguments=sizes)
+
+    with pytest.raises(ContractError, match=words):
+        export_models(load(spec), spec, tmp_path)
 
 
 def test_golden_vectors_are_small_and_complete(drafted: Path) -> None:

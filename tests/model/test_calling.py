@@ -139,3 +139,16 @@ def test_an_answer_is_what_the_network_itself_returns() -> None:
 
     assert found["y"].tolist() == [3, 3]
     assert found["words"] == "of no tensor"
+
+
+def test_the_module_itself_is_no_input_whatever_its_name() -> None:
+    class Net(nn.Module):
+        def forward(net, x: Tensor) -> Tensor:  # noqa: N805 - the name is what is tested
+            return 2 * x
+
+    class Any(nn.Module):
+        def forward(*given: Tensor) -> Tensor:  # type: ignore[misc]  # the module is one of them
+            return 3 * given[1]
+
+    doubled, trebled = (call(nn.Sequential(one), ["x"], [ONE])[0] for one in (Net(), Any()))
+    assert (doubled, trebled) == (2, 3)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from torchcrate.errors import ContractError
 from torchcrate.model import cases
 from torchcrate.model.contract import DTYPES, Contract, Sizes, TensorSpec, tensor
 from torchcrate.model.spec import ModelSpec
@@ -195,3 +196,21 @@ def test_golden_ones_are_a_choice_of_their_own() -> None:
 
     assert cases.telling(spec, spec.contract) == golden
     assert cases.samples(spec, spec.contract).keys() == cases.generated(spec.contract).keys()
+
+
+@pytest.mark.parametrize(
+    ("gives", "said"),
+    [
+        (lambda: {}, "samples of net gives no case: leave it away, or give one"),
+        (lambda: [{}], "samples of net returns list, not a dict by case"),
+        (lambda: {"a": np.zeros(2)}, "samples of net gives ndarray at 'a': give for the name of"),
+        (lambda: {1: {}}, "samples of net gives dict at 1: give for the name of"),
+        (lambda: {"a": {"y": np.zeros(2)}}, "samples of net gives y at a, which is none of its"),
+        (lambda: 1 / 0, "samples of net fails at .*ZeroDivisionError: division by zero"),
+    ],
+)
+def test_cases_of_the_spec_that_are_none_are_refused_in_one_line(gives: Any, said: str) -> None:
+    spec = ModelSpec("net", "pkg:Net", ("x:float32[batch,2]",), samples=gives)
+
+    with pytest.raises(ContractError, match=said):
+        cases.samples(spec, spec.contract)

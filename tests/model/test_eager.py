@@ -64,3 +64,11 @@ def test_a_mask_has_no_range() -> None:
     found = answers(Twice(), contract, {"mine": {"x": np.array([True, False])}})
 
     assert torch.equal(torch.from_numpy(found["mine"]["y"]), torch.tensor([2, 0]))
+
+
+@pytest.mark.parametrize("value", [[["one"]], [[1.0], [2.0, 3.0]], None])
+def test_a_sample_that_is_no_array_of_numbers_is_refused_in_one_line(value: object) -> None:
+    contract = Contract((tensor("x:float32[n]"),), (tensor("y:float32[n]"),))
+
+    with pytest.raises(ContractError, match="x is no array of numbers: "):
+        answers(Twice(), contract, {"mine": {"x": value}})

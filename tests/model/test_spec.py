@@ -38,6 +38,7 @@ def spec(**changes: Any) -> ModelSpec:
         ({"formats": ("libtorch",)}, "'libtorch'"),
         ({"tolerances": {"onnx": -1.0}}, "tolerance of net for onnx is no number from 0 on"),
         ({"tolerances": {"onnx": float("nan")}}, "tolerance of net for onnx"),
+        ({"budget": {"latency": -1.0}}, "budget of net for latency is no number above 0"),
         (
             {"program": "../../evil.py"},
             "program of net is '../../evil.py': give the name of a file",
