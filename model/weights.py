@@ -142,7 +142,8 @@ def read_state(path: Path, key: str | None = None) -> dict[str, Tensor]:
     if path.suffix == ".safetensors":
         return _read_safetensors(path, key)
     value = _read_archive(path)
-    for step in key.split(".") if key else ():
+    whole = isinstance(value, Mapping) and key in value
+    for step in ([key] if whole else key.split(".")) if key else ():
         if not isinstance(value, Mapping) or step not in value:
             raise ContractError(f"{path} holds nothing under {key!r}{_advice(value)}")
         value = value[step]

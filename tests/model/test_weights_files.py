@@ -196,3 +196,13 @@ def test_preprocessing_goes_before_the_network_and_both_are_in_eval_mode() -> No
 def test_preprocessing_that_is_no_module_is_one_line() -> None:
     with pytest.raises(ContractError, match=r"preprocess of net returns int, not an nn\.Module"):
         weights.load(spec(preprocess=lambda: 7))
+
+
+def test_a_key_may_have_dots_of_its_own(tmp_path: Path) -> None:
+    state = {"weight": torch.ones(2)}
+    torch.save({"ema.model": state}, tmp_path / "net.pth")
+    torch.save({"ema": {"model": state}}, tmp_path / "nested.pth")
+
+    found = [weights.read_state(tmp_path / name, "ema.model") for name in ("net.pth", "nested.pth")]
+
+    assert [list(each) for each in found] == [["weight"], ["weight"]]
