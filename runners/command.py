@@ -41,6 +41,8 @@ def main(runtime: str, load: Load, arguments: Sequence[str] | None = None) -> in
             stream.reconfigure(encoding="utf-8", errors="surrogateescape")
     # Threads that wait by spinning make a busy machine five times slower; torch reads this once.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    # Else ONNX Runtime numbers this machine in a file at home, and tells its makers of each run.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     options = _parse(arguments)
     try:
         return _dispatch(runtime, load, options)

@@ -50,6 +50,8 @@ def main() -> None:
     # Threads that wait by spinning make a busy machine five times slower; torch, and every
     # program that is started from here, reads this once.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    # Else ONNX Runtime numbers this machine in a file at home, and tells its makers of each run.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 for command in (

@@ -669,6 +669,18 @@ def test_an_error_that_nobody_reads_has_its_code_all_the_same(run: Runner) -> No
     assert done.stderr == "code 1\n"
 
 
+def test_a_program_leaves_nothing_at_home(each: Runner, tmp_path: Path) -> None:
+    """ONNX Runtime would put a number of the machine there, and send it to its makers."""
+    home = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    home |= {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    command = [*each.command, *each.own, "--image", str(SAMPLE)]
+
+    done = subprocess.run(command, env=home, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_exit_codes_are_those_of_the_errors(sealed: Path) -> None:
     source = (sealed / "runtime.py").read_text()
     match = re.search(r"^IMAGE, USAGE, CONTRACT, PARITY, RUNNER = ([\d, ]+)$", source, re.M)
