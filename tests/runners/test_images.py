@@ -25,19 +25,6 @@ Read = Callable[[Path], dict[str, Answer]]
 MUTANTS = 600
 
 
-@pytest.fixture(scope="session")
-def png_grey() -> Path:
-    """The C++ decoder, brought up to date by CMake in the release preset's folder."""
-    build = ROOT / "build" / "release"
-    if not (build / "CMakeCache.txt").is_file():
-        import torch
-
-        prefix = f"-DCMAKE_PREFIX_PATH={torch.utils.cmake_prefix_path}"
-        subprocess.run(["cmake", "--preset", "release", prefix], cwd=ROOT, check=True)
-    subprocess.run(["cmake", "--build", build, "--target", "png_grey"], cwd=ROOT, check=True)
-    return build / "png_grey"
-
-
 @pytest.fixture(params=["python", "python, three at once", "c++"])
 def read(request: pytest.FixtureRequest, png_grey: Path) -> Read:
     """One of the decoders; reads every file of a folder."""
