@@ -115,9 +115,10 @@ class Gitlab:
             if entry["status"] in (200, 201)
         ]
 
-    def asked(self, file: str) -> int:
-        """Return how many requests for a path that ends so have reached the server."""
-        return sum(path.endswith(f"/{file}") for path in self._control("arrived"))
+    def asked(self, method: str, file: str) -> int:
+        """Return how many requests of a method for a path that ends so have reached the server."""
+        arrived = self._control("arrived")
+        return sum(each == method and path.endswith(f"/{file}") for each, path in arrived)
 
     def packages(self) -> list[dict[str, Any]]:
         """Return everything that stands, hidden or not."""

@@ -55,12 +55,12 @@ class Gitlab:
         self.faults: list[Fault] = []
         self.log: list[dict[str, Any]] = []
         self.late: list[Any] = []
-        self.arrived: list[str] = []
+        self.arrived: list[tuple[str, str]] = []
 
     def struck(self, method: str, path: str) -> Fault | None:
         """Return the fault that hits this request, if one does."""
         with self.lock:
-            self.arrived.append(path)
+            self.arrived.append((method, path))
             hits = [fault for fault in self.faults if fault.strikes(method, path)]
         return hits[0] if hits else None
 

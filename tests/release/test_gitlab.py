@@ -432,7 +432,7 @@ def test_a_request_that_hangs_is_of_the_test_that_sent_it(gitlab):
     gitlab.fault("hang", seconds=1)
     with ThreadPoolExecutor() as pool:
         hanging = pool.submit(httpx.get, url)
-        while not gitlab.asked(MANIFEST):
+        while not gitlab.asked("GET", MANIFEST):
             time.sleep(0.01)
         gitlab.reset()
         assert isinstance(hanging.exception(), httpx.RemoteProtocolError)

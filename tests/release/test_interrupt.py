@@ -21,11 +21,11 @@ SOON = 10  # seconds within which the command must have ended, busy as the machi
 
 
 def interrupted(
-    gitlab: Any, file: str, *arguments: str | Path, **fault: Any
+    gitlab: Any, method: str, file: str, *arguments: str | Path, kind: str
 ) -> "subprocess.CompletedProcess":
-    """Run a command, and press Ctrl-C when its request for `file` hangs as `fault` says."""
-    asked = gitlab.asked(file)
-    gitlab.fault(times=0, file=f"/{file}", seconds=LONG, **fault)
+    """Run a command, and press Ctrl-C when its request for `file` meets a fault of a kind."""
+    asked = gitlab.asked(method, file)
+    gitlab.fault(kind, times=0, method=method, file=f"/{file}", seconds=LONG)
     command = [Path(sys.executable).with_name("torchcrate"), *arguments]
     with subprocess.Popen(
         command,
@@ -35,7 +35,7 @@ def interrupted(
         text=True,
     ) as client:
         try:
-            while gitlab.asked(file) == asked:
+            while gitlab.asked(method, file) == asked:
                 time.sleep(0.01)
             time.sleep(0.1)
             client.send_signal(signal.SIGINT)
@@ -57,9 +57,7 @@ def interrupted(
 def test_ctrl_c_says_what_stands_and_the_next_run_finishes(
     gitlab: Any, crate: Path, file: str, kind: str, words: str
 ) -> None:
-    done = interrupted(
-        gitlab, file, "publish", crate, "--to", gitlab.project, kind=kind, method="PUT"
-    )
+    done = interrupted(gitlab, "PUT", file, "publish", crate, "--to", gitlab.project, kind=kind)
 
     assert done.returncode == errors.INTERRUPTED
     assert done.stderr.splitlines()[-1].startswith("Error: interrupted; ")
@@ -99,9 +97,7 @@ def test_ctrl_c_ends_every_command_while_the_server_hangs(
     if arguments[0] == "pull":
         arguments = [*arguments, "--out", str(tmp_path / "out"), "--no-cache"]
 
-    done = interrupted(
-        gitlab, file, *arguments, "--from", gitlab.project, kind="hang", method=method
-    )
+    done = interrupted(gitlab, method, file, *arguments, "--from", gitlab.project, kind="hang")
 
     assert done.returncode == errors.INTERRUPTED
     assert done.stdout == ""
