@@ -2,6 +2,8 @@
 
 import compileall
 import fcntl
+import gc
+import importlib
 import os
 import shutil
 import subprocess
@@ -28,6 +30,13 @@ PRELOADED = ("doctor", "export", "train", "verify")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the files that say how long they take first: workers would wait for them in the end."""
     items.sort(key=lambda item: -next((mark.args[0] for mark in item.iter_markers("seconds")), 0))
+
+
+def pytest_collection_finish() -> None:
+    """Make what every export needs once, and leave alone what is there: none of it is garbage."""
+    if "torchcrate.export.to_onnx" in sys.modules:
+        importlib.import_module("torchlib_once")
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -1,23 +1,28 @@
 """Programs that need torch, in forks of a process that has imported it already.
 
-Importing torch takes a core longer than most such programs take for all the rest, and the tests
-start hundreds. What is run here has its own process, folder, streams and exit code, as any program
-has. A test of how a program begins, or of an environment, starts it as a person does.
+Importing torch and its exporter takes a core longer than most such programs take for all the
+rest, and the tests start hundreds. What is run here has its own process, folder, streams and exit
+code, as any program has. A test of how a program begins, or of an environment, starts it as a
+person does.
 """
 
+import gc
 import multiprocessing
 import os
 import runpy
 import subprocess
 import sys
 from collections.abc import Mapping
+from multiprocessing import forkserver
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import MappingProxyType
 
+import pytest
+
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as programs have it; torch reads it once
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["torch"])
+FORKS.set_forkserver_preload(["torchlib_once"])
 LIMIT = 300  # seconds; no program of a test takes a tenth of it
 
 
@@ -38,6 +43,9 @@ def run(
         streams = [Path(scratch, name) for name in ("stdin", "stdout", "stderr")]
         streams[0].write_text(stdin)
         given = (command, cwd.resolve(), {**os.environ, **env}, streams)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PYTHONPATH", str(Path(__file__).parent))  # where the module lies
+            forkserver.ensure_running()
         process = FORKS.Process(target=_become, args=given)
         process.start()
         process.join(LIMIT)
@@ -50,6 +58,7 @@ def run(
 
 def _become(command: list[str], cwd: Path, env: dict[str, str], streams: list[Path]) -> None:
     """Be that program: what it finds is what the interpreter would have made for it."""
+    gc.freeze()  # nothing of what was imported is garbage, and looking for some copies its pages
     for number, stream in enumerate(streams):
         os.dup2(os.open(stream, os.O_RDWR | os.O_CREAT), number)
     sys.stdin = os.fdopen(0, closefd=False)
