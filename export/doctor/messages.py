@@ -16,7 +16,8 @@ _COLOUR = re.compile(r"\x1b\[\d*m")
 _AXES = re.compile(r"Constraints violated \(([^)]+)\)")
 _SIZE = re.compile(r"specialized it to be a constant \((\d+)\)")
 _CAUSED = re.compile(r"Caused by: .*\((?:\S*?/)?(?P<file>[^/\s]+\.py):(?P<line>\d+) in \w+\)")
-_ADDRESS = re.compile(r"( of \w+ object)? at 0x[0-9a-f]+")
+_ADDRESS = re.compile(r"( of \w+ object)? at:? 0x[0-9a-f]+")
+_FROZEN = re.compile(r"Could not cast attribute '(\w+)' to type \S*RecursiveScriptModule")
 _RUNTIME = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
 
 # What to change; it ends the line that says what is wrong.
@@ -39,6 +40,7 @@ def translated(error: BaseException) -> str:
         _no_construction,
         _depends,
         _baked,
+        _frozen,
         _jit,
         _jit_run,
         _runtime,
@@ -62,7 +64,7 @@ def parted(reason: str) -> tuple[str, str]:
 def first_line(error: BaseException) -> str:
     """Return the line of an error that says most, cut where it is endless."""
     lines = [line for line in _COLOUR.sub("", str(error)).splitlines() if line.strip()]
-    line = lines[0].strip() if lines else ""
+    line = _ADDRESS.sub("", lines[0]).strip() if lines else ""
     more = len(lines) > 1 or len(line) > LONGEST
     line = f"{line[:LONGEST]}..." if len(line) > LONGEST else line.rstrip(":")
     told = f"{type(error).__name__}{': ' if line else ''}{line}"
@@ -137,6 +139,18 @@ def _baked(chain: list[BaseException]) -> str:
     size = _SIZE.search(text)
     place = in_stack(text)
     return f"{found[1]} is baked in{f' at {size[1]}' if size else ''}{_at(place)}: {_AXIS}"
+
+
+def _frozen(chain: list[BaseException]) -> str:
+    """Read that a module was frozen: torch does not take its type for that of a module."""
+    found = _FROZEN.search(str(chain[0]))
+    if not found:
+        return ""
+    part = "the network" if found[1] == "inner" else found[1]
+    return (
+        f"{part} is frozen TorchScript, which torch puts into no other module: "
+        "give it as it was before torch.jit.freeze"
+    )
 
 
 def _jit(chain: list[BaseException]) -> str:

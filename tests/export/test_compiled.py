@@ -53,3 +53,31 @@ def test_a_compiled_network_has_torchscript_and_onnx_is_refused_in_words(
     assert torchscript.way == "script"
     assert onnx.reason.startswith(f"{part} is compiled to TorchScript")
     assert [name for name, check in checks.items() if check.state != "ok"] == ["onnx"]
+
+
+def frozen() -> nn.Module:
+    module: nn.Module = torch.jit.freeze(torch.jit.script(Normed().eval()))
+    return module
+
+
+class HoldingFrozen(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = frozen()
+
+    def forward(self, x: Tensor) -> Tensor:
+        answer: Tensor = 2 * self.body(x)
+        return answer
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+@pytest.mark.parametrize(("build", "part"), [(frozen, "the network"), (HoldingFrozen, "body")])
+def test_a_frozen_network_is_told_apart_without_an_address_of_this_process(
+    tmp_path: Path, build: type[nn.Module], part: str
+) -> None:
+    spec = ModelSpec("net", build, ("x:float32[batch,4]",))
+
+    torchscript = export_models(weights.load(spec), spec, tmp_path).findings.formats[1]
+
+    assert torchscript.reason.startswith(f"script: {part} is frozen TorchScript")
+    assert "before torch.jit.freeze" in torchscript.reason

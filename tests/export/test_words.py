@@ -149,6 +149,11 @@ def test_what_is_not_known_is_its_first_line_with_where_the_rest_is() -> None:
     assert reason == "RuntimeError: one (torchcrate doctor --verbose says more)"
 
 
+@pytest.mark.parametrize("said", ["(a unit at: 0x55d)", "(a unit at 0x7f0)"])
+def test_a_reason_has_no_address_and_is_the_same_in_every_run(said: str) -> None:
+    assert reason_of(RuntimeError(f"no {said} here")) == "RuntimeError: no (a unit) here"
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
