@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from torchcrate.errors import ExportError
-from torchcrate.export.doctor.place import module_at
+from torchcrate.export.place import module_at
 from torchcrate.model.calling import call
 from torchcrate.model.contract import Contract
 from torchcrate.model.eager import tensors

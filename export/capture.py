@@ -20,7 +20,7 @@ from torch.utils._sympy.value_ranges import ValueRanges, bound_sympy
 
 from torchcrate.errors import ExportError
 from torchcrate.export.decisions import by_value, by_value_words, masks_as_given
-from torchcrate.export.doctor.place import Place
+from torchcrate.export.place import Place
 from torchcrate.export.recurrent import unrolled_never
 from torchcrate.export.to_torchscript import Flat
 from torchcrate.model.contract import Contract

@@ -18,8 +18,8 @@ from torchcrate.export.asking import LARGE, Ask, asking
 from torchcrate.export.behaviour import undisturbed
 from torchcrate.export.capture import captured
 from torchcrate.export.doctor.locate import locate
-from torchcrate.export.doctor.place import Place
 from torchcrate.export.findings import Format, Trial
+from torchcrate.export.place import Place
 from torchcrate.export.rounding import rounding
 from torchcrate.export.to_onnx import to_onnx
 from torchcrate.export.words import frozen_words, reason_of

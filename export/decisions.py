@@ -19,7 +19,7 @@ from torch.nn.modules import transformer
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from torchcrate.export.doctor.place import Place
+from torchcrate.export.place import Place
 from torchcrate.model import calling
 from torchcrate.model.calling import call
 from torchcrate.model.contract import Contract

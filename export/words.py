@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from torchcrate.errors import CrateError
-from torchcrate.export.doctor.messages import first_line, translated
-from torchcrate.export.doctor.place import Place, in_traceback
+from torchcrate.export.messages import first_line, translated
+from torchcrate.export.place import Place, in_traceback
 from torchcrate.export.to_torchscript import Frozen
 from torchcrate.model.targets import is_installed
 

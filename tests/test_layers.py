@@ -96,6 +96,13 @@ def test_each_module_imports_only_what_lies_before_it(room: str, path: Path) -> 
     assert faults(room, imports(path)) == []
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "export").glob("*.py")), ids=lambda path: path.stem)
+def test_exporting_asks_the_doctor_only_which_layer_is_off(path: Path) -> None:
+    asked = {name for name in imports(path) if name.startswith("torchcrate.export.doctor")}
+
+    assert asked <= ({"torchcrate.export.doctor.locate.locate"} if path.stem == "choose" else set())
+
+
 def test_an_import_against_the_order_would_be_caught() -> None:
     assert faults("export", {"torchcrate.verify.report.Report"}) == ["verify.report.Report"]
     assert faults("release", {"torchcrate.model.net"}) == ["model.net"]

@@ -12,9 +12,9 @@ from torchcrate.export.behaviour import equal, undisturbed
 from torchcrate.export.describe import completed
 from torchcrate.export.doctor.check import Check, listed
 from torchcrate.export.doctor.locate import LIMIT, events
-from torchcrate.export.doctor.place import in_traceback, module_at, of_forward, part_of
 from torchcrate.export.doctor.record import Event, array, distance, first_off
 from torchcrate.export.doctor.watch import Act, Watched, watched
+from torchcrate.export.place import in_traceback, module_at, of_forward, part_of
 from torchcrate.model.calling import answer, flatten
 from torchcrate.model.cases import example
 from torchcrate.model.contract import Contract

@@ -13,10 +13,10 @@ from torchcrate.errors import ExportError
 from torchcrate.export import choose, to_torchscript
 from torchcrate.export.doctor.check import Check, State
 from torchcrate.export.doctor.locate import LIMIT, quieted
-from torchcrate.export.doctor.messages import parted
 from torchcrate.export.doctor.record import array, distance, tensors_in
 from torchcrate.export.doctor.unlike import unlike
 from torchcrate.export.findings import Format
+from torchcrate.export.messages import parted
 from torchcrate.export.sources import sources
 from torchcrate.export.to_onnx import to_onnx
 from torchcrate.export.words import frozen_words

@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 
 from torchcrate.export import capture
-from torchcrate.export.doctor.place import module_at
 from torchcrate.export.doctor.record import (
     Event,
     Spot,
@@ -26,6 +25,7 @@ from torchcrate.export.doctor.record import (
     recording,
     tensors_in,
 )
+from torchcrate.export.place import module_at
 from torchcrate.export.recurrent import TRANSLATIONS, unrolled_never
 from torchcrate.export.to_torchscript import quiet
 from torchcrate.model.calling import call

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from torchcrate.export.doctor.place import Place, here, module_at, of_forward, part_of
+from torchcrate.export.place import Place, here, module_at, of_forward, part_of
 
 LARGEST = 2**30  # bytes of tensors that are kept of one call; what comes after is not recorded
 

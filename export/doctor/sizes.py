@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from torchcrate.export.doctor.check import Check
-from torchcrate.export.doctor.place import in_traceback
+from torchcrate.export.place import in_traceback
 from torchcrate.export.words import reason_of
 from torchcrate.model.calling import answer
 from torchcrate.model.cases import example, generated, one, sizes_in

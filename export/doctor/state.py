@@ -7,7 +7,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from torchcrate.export.behaviour import equal
 from torchcrate.export.doctor.check import Check, listed
-from torchcrate.export.doctor.place import module_at, of_class, of_forward, part_of
+from torchcrate.export.place import module_at, of_class, of_forward, part_of
 
 
 def weights(network: nn.Module) -> Check:

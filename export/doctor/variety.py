@@ -10,8 +10,8 @@ from torch import nn
 from torchcrate.export.behaviour import equal
 from torchcrate.export.doctor.check import Check, listed
 from torchcrate.export.doctor.locate import events
-from torchcrate.export.doctor.place import module_at, of_forward, part_of
 from torchcrate.export.doctor.record import Event, array, distance
+from torchcrate.export.place import module_at, of_forward, part_of
 from torchcrate.model.calling import call
 from torchcrate.model.cases import example, one, sizes_in
 from torchcrate.model.contract import Contract

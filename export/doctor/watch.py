@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from torchcrate.export.doctor.place import here, part_of
 from torchcrate.export.doctor.record import Event, Recording, recording, tensors_in
+from torchcrate.export.place import here, part_of
 from torchcrate.model.calling import call
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torchcrate.errors import ExportError
 from torchcrate.export import to_torchscript
 from torchcrate.export.doctor.locate import quieted
-from torchcrate.export.doctor.messages import parted
+from torchcrate.export.messages import parted
 from torchcrate.export.words import frozen_words, reason_of
 from torchcrate.model.contract import Contract, tensor
 

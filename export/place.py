@@ -17,7 +17,7 @@ from torch import nn
 from torchcrate.model.calling import call
 from torchcrate.model.targets import is_installed, short
 
-_ROOT = Path(__file__).parents[2]
+_ROOT = Path(__file__).parents[1]
 _ROOMS = ("model", "export", "verify", "release", "fleet", "bench", "src", "commands")
 _TOOLS = {  # whose own lines tell nobody what to change
     *("python", "torch", "onnx", "onnxruntime", "onnxscript", "onnx_ir", "numpy"),

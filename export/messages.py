@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
-from torchcrate.export.doctor.place import Place, in_stack, in_text, in_traceback
+from torchcrate.export.place import Place, in_stack, in_text, in_traceback
 from torchcrate.model.targets import is_installed
 
 LONGEST = 300  # characters of what torch says itself; the rest is shown by `doctor --verbose`
