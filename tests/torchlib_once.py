@@ -1,6 +1,6 @@
 """Once imported, torch's ONNX exporter makes its table of operators once, not for each export.
 
-Making it takes as long as all the rest of exporting a small network, and tests export hundreds.
+Making it is about half of exporting a small network, and tests export many.
 """
 
 import functools
