@@ -67,7 +67,9 @@ struct Pictures::Batch {
 };
 
 bool Pieces::take(Piece& piece) {
-  const std::size_t size = std::clamp(taken_ / 4, std::size_t{1}, kBatch);
+  // Sizes are few: for each size of a batch oneDNN compiles its kernels anew.
+  constexpr std::size_t kFew = 8;
+  const std::size_t size = taken_ < 4 * kFew ? 1 : taken_ < 4 * kBatch ? kFew : kBatch;
   while (piece.size() < size) {
     std::optional<Named> next = names_.next();
     if (!next) break;
