@@ -73,6 +73,7 @@ def test_every_program_answers_alike_on_a_cuda_device(
     [
         ("torch_runtime.py", "allow_tf32 = False", "allow_tf32 = True"),
         ("run_onnx.py", '"use_tf32": "0"', '"use_tf32": "1"'),
+        ("script_model.cpp", "setAllowTF32CuBLAS(false)", "setAllowTF32CuBLAS(true)"),
     ],
 )
 def test_what_a_card_rounds_of_itself_is_caught(
