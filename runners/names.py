@@ -11,9 +11,11 @@ the pattern spells it. A byte that is no UTF-8 is one character. Mirrored by `na
 import os
 import re
 from collections.abc import Iterator
+from itertools import chain
 
 _SET = re.compile(r"\[(?:([!^])|(?![!^]))(\][^\]]*|[^\]]+)\]", re.S)
 _RANGE = re.compile(r"(.)-(.)|(.)", re.S)
+_PART = 1024  # names decoded at once
 
 
 def expand(pattern: str) -> Iterator[str]:
@@ -37,29 +39,28 @@ def _found(known: str, rest: str) -> Iterator[str]:
     if not re.search(r"[*?[]", name):
         yield from _found(known + name, after)
         return
-    matches = _matcher(name)
-    for entry in _entries(known or ".", slash):
-        if matches.fullmatch(entry) and (entry[0] != "." or name[0] == "."):
-            yield from _found(known + entry, after) if slash else [known + entry]
+    for entry in filter(_matcher(name).fullmatch, _entries(known or ".", slash)):
+        yield from _found(known + entry, after) if slash else (known + entry,)
 
 
 def _entries(folder: str, slash: str) -> Iterator[str]:
-    """Yield the names in a folder, sorted by the bytes of the paths that go on with `slash`.
+    """Return the names in a folder, sorted by the bytes of the paths that go on with `slash`.
 
     They are held as bytes, a third of what paths take: a folder may have hundreds of thousands.
     """
     try:
         names = os.listdir(os.fsencode(folder))
     except OSError:
-        return  # no folder, or none that may be read: nothing there is found
+        return iter(())  # no folder, or none that may be read: nothing there is found
     names.sort(key=(lambda name: name + b"/") if slash else None)
-    for name in names:
-        yield os.fsdecode(name)
+    # No name holds a zero byte, and many are decoded together in the time of a few.
+    parts = (b"\0".join(names[at : at + _PART]) for at in range(0, len(names), _PART))
+    return chain.from_iterable(os.fsdecode(part).split("\0") for part in parts)
 
 
 def _matcher(name: str) -> "re.Pattern[str]":
     """Return what matches the names that the pattern `name` means."""
-    parts, at = [""], 0  # what stands between the `*`
+    parts, at = [r"(?!\.)" if name[0] != "." else ""], 0  # what stands between the `*`
     while at < len(name):
         letter, found = name[at], _SET.match(name, at)
         at = found.end() if found else at + 1
