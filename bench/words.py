@@ -62,12 +62,9 @@ def bars_table(bars: tuple[Bar, ...]) -> str:
 def seconds(value: float) -> str:
     """Return a time in the unit in which it has one to three digits before the point."""
     for unit, size in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
-        if value >= size:
-            return (
-                f"{value / size:.3g} {unit}"
-                if value < 1000 * size
-                else f"{value / size:.0f} {unit}"
-            )
+        if abs(value) >= size:
+            digits = ".3g" if abs(value) < 1000 * size else ".0f"
+            return f"{value / size:{digits}} {unit}"
     return f"{value / 1e-9:.3g} ns"
 
 
@@ -76,5 +73,5 @@ def figure(value: float, unit: str) -> str:
     if unit == "x":
         return f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}"
     if unit == "s":
-        return seconds(value) if value > 0 else f"{value:.2g} s"
+        return seconds(value)
     return f"{value:.3g} {unit}".strip()

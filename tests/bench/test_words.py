@@ -23,7 +23,7 @@ def test_a_time_is_said_in_the_unit_that_fits(value: float, words: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "unit", "words"),
-    [(1.234, "x", "1.23"), (12.34, "x", "12.3"), (-0.001, "s", "-0.001 s"), (2.0, "MB", "2 MB")],
+    [(1.234, "x", "1.23"), (12.34, "x", "12.3"), (-0.0123, "s", "-12.3 ms"), (2.0, "MB", "2 MB")],
 )
 def test_a_figure_is_said_with_its_unit(value: float, unit: str, words: str) -> None:
     assert figure(value, unit) == words
