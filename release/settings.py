@@ -176,8 +176,8 @@ def _checked(address: str) -> str:
         raise UsageError(f"the registry's address is not a URL: {str(error).lower()}") from error
     plain = f"{parts.scheme}://{parts.netloc}{parts.path}"
     try:
-        host = httpx.URL(plain).host
-    except httpx.InvalidURL as error:
+        host, _ = httpx.URL(plain).host, parts.port  # one beyond 65535 would be taken for another
+    except (httpx.InvalidURL, ValueError) as error:
         raise UsageError(f"{plain} is not a URL: {str(error).lower()}") from error
     if parts.scheme not in ("http", "https") or not host:
         raise UsageError(f"{plain} is not a registry: give a folder or an https URL")

@@ -189,6 +189,7 @@ def test_http_to_another_machine_needs_permission():
         "https://",
         "://",
         "https://[/a/b",
+        "https://git.example:99999/a/b",
     ],
 )
 def test_what_means_no_project_is_refused(address):
