@@ -11,7 +11,6 @@ the pattern spells it. A byte that is no UTF-8 is one character. Mirrored by `na
 import os
 import re
 from collections.abc import Iterator
-from itertools import chain
 
 _SET = re.compile(r"\[(?:([!^])|(?![!^]))(\][^\]]*|[^\]]+)\]", re.S)
 _RANGE = re.compile(r"(.)-(.)|(.)", re.S)
@@ -44,18 +43,18 @@ def _found(known: str, rest: str) -> Iterator[str]:
 
 
 def _entries(folder: str, slash: str) -> Iterator[str]:
-    """Return the names in a folder, sorted by the bytes of the paths that go on with `slash`.
+    """Yield the names in a folder, sorted by the bytes of the paths that go on with `slash`.
 
     They are held as bytes, a third of what paths take: a folder may have hundreds of thousands.
     """
     try:
         names = os.listdir(os.fsencode(folder))
     except OSError:
-        return iter(())  # no folder, or none that may be read: nothing there is found
+        return  # no folder, or none that may be read: nothing there is found
     names.sort(key=(lambda name: name + b"/") if slash else None)
-    # No name holds a zero byte, and many are decoded together in the time of a few.
-    parts = (b"\0".join(names[at : at + _PART]) for at in range(0, len(names), _PART))
-    return chain.from_iterable(os.fsdecode(part).split("\0") for part in parts)
+    for at in range(0, len(names), _PART):
+        # No name holds a zero byte, and many are decoded together in the time of a few.
+        yield from os.fsdecode(b"\0".join(names[at : at + _PART])).split("\0")
 
 
 def _matcher(name: str) -> "re.Pattern[str]":
