@@ -333,7 +333,7 @@ def test_numbers_of_16_bits_and_infinities_are_compared_as_they_are(tmp_path: Pa
 
 
 def test_values_out_of_their_range_are_refused_alike_by_every_program(
-    crates: dict[str, Path], program: Path, tmp_path: Path
+    crates: dict[str, Path], libtorch: Path, tmp_path: Path
 ) -> None:
     more = float(np.nextafter(np.float32(0.1), np.float32(1)))
     lines = {
@@ -360,7 +360,7 @@ def test_values_out_of_their_range_are_refused_alike_by_every_program(
         ) -> DONE:
             if runtime != "libtorch":
                 return run(crate, runtime, *options, stdin=stdin)
-            command = [program, "--crate", crate, *options]
+            command = [libtorch, "--crate", crate, *options]
             return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
 
         done = ask("--json", stdin="\n".join(lines))

@@ -47,12 +47,12 @@ def crate(
 
 
 @pytest.fixture
-def run(program: Path, tmp_path: Path) -> Run:
+def run(libtorch: Path, tmp_path: Path) -> Run:
     """Run the program on the crate in `tmp_path`, from there."""
 
     def start(*arguments: str, stdin: str = "", **env: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
-            [program, *arguments],
+            [libtorch, *arguments],
             cwd=tmp_path,
             input=stdin,
             env={**os.environ, **env},
@@ -142,8 +142,8 @@ def test_each_line_of_json_is_answered_on_its_own(run: Run) -> None:
     assert done.returncode == 1
 
 
-def test_a_line_is_answered_before_the_next_one_is_read(program: Path, tagger: Path) -> None:
-    command = [program, "--json", "--crate", tagger]
+def test_a_line_is_answered_before_the_next_one_is_read(libtorch: Path, tagger: Path) -> None:
+    command = [libtorch, "--json", "--crate", tagger]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as one:
         assert one.stdin
         assert one.stdout
@@ -416,14 +416,14 @@ def test_a_contract_nested_beyond_all_measure_is_refused(run: Run, tmp_path: Pat
     assert "nested too deeply" in done.stderr
 
 
-def test_stdin_that_cannot_be_read_is_no_success(run: Run, tmp_path: Path, program: Path) -> None:
+def test_stdin_that_cannot_be_read_is_no_success(run: Run, tmp_path: Path, libtorch: Path) -> None:
     sides = [tensor("x", "float32", ["n"])], [tensor("y", "float32", ["n"])]
     crate(tmp_path, "def forward(self, x):\n    return x + 1", *sides)
     for path in (ROOT / "runners").glob("*.py"):
         shutil.copy(path, tmp_path)
 
     python = f"{sys.executable} run_torchscript.py"
-    for line in (f"{program} --json < .", f"{program} --json <&-", f"{python} --json <&-"):
+    for line in (f"{libtorch} --json < .", f"{libtorch} --json <&-", f"{python} --json <&-"):
         done = subprocess.run(
             ["bash", "-c", line], cwd=tmp_path, capture_output=True, text=True, check=False
         )

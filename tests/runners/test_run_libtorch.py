@@ -36,11 +36,11 @@ class Bright(torch.nn.Module):
 
 
 @pytest.fixture
-def run(program: Path, tmp_path: Path) -> Run:
+def run(libtorch: Path, tmp_path: Path) -> Run:
     """Run the program on the crate in `tmp_path`, from there."""
 
     def start(*arguments: str) -> "subprocess.CompletedProcess[str]":
-        command = [program, *arguments]
+        command = [libtorch, *arguments]
         return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
 
     return start
@@ -230,14 +230,14 @@ def test_images_are_answered_in_the_order_asked(run: Run, tmp_path: Path) -> Non
 @pytest.mark.usefixtures("golden")
 @pytest.mark.parametrize("threads", ["1", "4"])
 def test_many_images_come_in_order_with_what_is_refused_among_them(
-    program: Path, tmp_path: Path, threads: str
+    libtorch: Path, tmp_path: Path, threads: str
 ) -> None:
     for i in range(700):
         Image.new("L", (4 + i % 400 // 100, 4), i % 256).save(tmp_path / f"{i:03}.png")
     for i in (0, 77, 350, 351, 699):
         (tmp_path / f"{i:03}.png").write_bytes(b"torn")
 
-    command = [program, "--image", "*.png", "--json"]
+    command = [libtorch, "--image", "*.png", "--json"]
     env = {**os.environ, "OMP_NUM_THREADS": threads}
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, check=False)
 

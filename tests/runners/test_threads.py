@@ -15,7 +15,7 @@ REPORT = "WARNING: ThreadSanitizer"
 @pytest.mark.proof
 def test_the_threads_of_a_batch_race_for_nothing(
     drafted: Path,
-    program: Path,
+    libtorch: Path,
     sanitized: tuple[Path, Path],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
@@ -27,7 +27,7 @@ def test_the_threads_of_a_batch_race_for_nothing(
             shutil.copy(path, tmp_path / f"{number:03}-{path.name}")
         (tmp_path / f"{number:03}-damaged.png").write_bytes(b"no PNG")
     asked = ["--crate", drafted, "--json", "--image", tmp_path / "*.png", "--image", "in-vain"]
-    alone = subprocess.run([program, *asked], capture_output=True, text=True, check=False)
+    alone = subprocess.run([libtorch, *asked], capture_output=True, text=True, check=False)
     table = []
 
     for threads in (2, 4, 8):
