@@ -179,7 +179,8 @@ def _checked(address: str) -> str:
         host, _ = httpx.URL(plain).host, parts.port  # one beyond 65535 would be taken for another
     except (httpx.InvalidURL, ValueError) as error:
         raise UsageError(f"{plain} is not a URL: {str(error).lower()}") from error
-    if parts.scheme not in ("http", "https") or not host:
+    escaped = "%" in host and ":" not in host  # a space, say; behind a colon stands a zone of IPv6
+    if parts.scheme not in ("http", "https") or not host or escaped:
         raise UsageError(f"{plain} is not a registry: give a folder or an https URL")
     return plain
 

@@ -190,6 +190,8 @@ def test_http_to_another_machine_needs_permission():
         "://",
         "https://[/a/b",
         "https://git.example:99999/a/b",
+        "https://git example/a/b",
+        "https://git<example/a/b",
     ],
 )
 def test_what_means_no_project_is_refused(address):
