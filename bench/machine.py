@@ -7,7 +7,10 @@ from pathlib import Path
 
 from torchcrate.cores import cores
 
-_THREADS = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_THREADS = (
+    *("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "MKL_NUM_THREADS"),
+    *("OPENBLAS_NUM_THREADS", "OPENBLAS_THREAD_TIMEOUT"),
+)
 _PACKAGES = ("torch", "onnxruntime", "numpy", "pillow")
 
 

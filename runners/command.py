@@ -39,8 +39,10 @@ def main(runtime: str, load: Load, arguments: Sequence[str] | None = None) -> in
     for stream in (sys.stdout, sys.stderr):  # a file's name need not be text
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="surrogateescape")
-    # Threads that wait by spinning make a busy machine five times slower; torch reads this once.
+    # Threads that wait by spinning make a busy machine five times slower: torch's, and numpy's,
+    # which spin on all cores but one from its import on. Both are read once.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")  # log2 of cycles, and the least
     # Else ONNX Runtime numbers this machine in a file at home, and tells its makers of each run.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     options = _parse(arguments)

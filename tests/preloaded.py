@@ -20,7 +20,8 @@ from types import MappingProxyType
 
 import pytest
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as programs have it; torch reads it once
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as programs have them; each is read once
+os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["torchlib_once"])
 LIMIT = 300  # seconds; no program of a test takes a tenth of it

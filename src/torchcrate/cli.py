@@ -51,9 +51,10 @@ def main() -> None:
 
     Example: torchcrate export && torchcrate verify && torchcrate publish --to registry
     """
-    # Threads that wait by spinning make a busy machine five times slower; torch, and every
-    # program that is started from here, reads this once.
+    # Threads that wait by spinning make a busy machine five times slower; torch and numpy read
+    # this once, and so does every program that is started from here.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")  # log2 of cycles, and the least
     # Else ONNX Runtime numbers this machine in a file at home, and tells its makers of each run.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
