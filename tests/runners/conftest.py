@@ -1,12 +1,25 @@
-"""C++ programs that do not ship, brought up to date by CMake."""
+"""The programs that ship, and C++ programs that do not, brought up to date by CMake."""
 
 import subprocess
 from pathlib import Path
 
 import pytest
 import torch
+from programs import RUNNERS, Runner
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module", params=RUNNERS)
+def each(request: pytest.FixtureRequest, sealed: Path, libtorch: Path) -> Runner:
+    """Every program: for what depends on its runtime."""
+    return Runner(request.param, sealed, libtorch)
+
+
+@pytest.fixture(scope="module", params=["run_onnx.py", "run_libtorch"])
+def run(request: pytest.FixtureRequest, sealed: Path, libtorch: Path) -> Runner:
+    """One Python runner and the C++ one: for the command line, which the Python ones share."""
+    return Runner(request.param, sealed, libtorch)
 
 
 @pytest.fixture(scope="session")
