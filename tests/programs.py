@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import preloaded
@@ -13,6 +14,7 @@ SET = Path(__file__).parent / "drawings"
 SAMPLE = DRAWINGS / "7-hooked-bar-felt.png"
 
 Done = subprocess.CompletedProcess[str]
+Ask = Callable[..., Done]  # the name of a program, a crate, options; `cwd` and `stdin` by name
 
 
 class Runner:
@@ -26,12 +28,17 @@ class Runner:
         self.own = [] if python else ["--crate", str(crate)]  # C++ looks in the current folder
 
     def __call__(
-        self, *options: object, cwd: Path | None = None, crate: Path | None = None
+        self, *options: object, cwd: Path = Path(), crate: Path | None = None, stdin: str = ""
     ) -> Done:
         chosen = ["--crate", str(crate)] if crate else self.own
         if self.preloaded:
-            return preloaded.run(self.command[1], *chosen, *options, cwd=cwd or Path())
-        command = [*self.command, *chosen, *map(str, options)]
+            return preloaded.run(self.command[1], *chosen, *options, cwd=cwd, stdin=stdin)
         return subprocess.run(
-            command, cwd=cwd, capture_output=True, text=True, check=False, timeout=120
+            [*self.command, *chosen, *map(str, options)],
+            cwd=cwd,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
         )

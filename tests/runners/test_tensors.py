@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import safetensors.numpy
-from programs import Done, Runner
+from handmade import contract, script, tensor
+from programs import Ask, Done, Runner
 
 from torchcrate import errors
 from torchcrate.model.samples import patterns
@@ -164,3 +165,48 @@ def test_a_full_device_is_told(run: Runner, tmp_path: Path) -> None:
 
     said = f"Error: cannot write {tmp_path / 'out'}: no space left on device\n"
     assert (done.stderr, done.returncode) == (said, errors.RunnerError.exit_code)
+
+
+@pytest.mark.parametrize("name", ["run_eager.py", "run_torchscript.py", "run_libtorch"])
+def test_tensors_may_lack_what_is_optional_and_be_empty(
+    ask: Ask, tagger: Path, tmp_path: Path, name: str
+) -> None:
+    asked = {
+        "a.tokens": np.array([[1, 2]]),
+        "b.tokens": np.array([[1, 2]]),
+        "b.mask": np.array([[False, True]]),
+        "tokens": np.zeros((0, 4), np.int64),
+    }
+    safetensors.numpy.save_file(asked, tmp_path / "in")
+
+    done = ask(name, tagger, "--tensors", tmp_path / "in", "--out", tmp_path / "out")
+
+    got = safetensors.numpy.load_file(tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert got["a.total"].shape == ()
+    assert got["a.kept"].tolist() == [[True, True]]
+    assert got["b.scores"].tolist() == [[[0, 0], [2, 4]]]
+    assert got["scores"].shape == (0, 4, 2)
+
+
+def test_empty_tensors_are_read_whatever_their_other_axes_are(ask: Ask, tmp_path: Path) -> None:
+    sides = [tensor("x", "float32", ["n", "m"])], [tensor("y", "float32", ["n", "m"])]
+    said = contract(*sides, sizes={"n": {"minimum": 0}, "m": {"minimum": 0}})
+    crate = script(tmp_path / "crate", said, "def forward(self, x):\n return x + 1")
+    empty = {"a.x": np.zeros((3, 0), np.float32), "b.x": np.zeros((0, 3), np.float32)}
+    safetensors.numpy.save_file(empty, tmp_path / "in")
+
+    done = ask("run_libtorch", crate, "--tensors", tmp_path / "in", "--out", tmp_path / "out")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    answers = safetensors.numpy.load_file(tmp_path / "out")
+    assert {name: one.shape for name, one in answers.items()} == {"a.y": (3, 0), "b.y": (0, 3)}
+
+
+def test_a_folder_that_is_in_the_way_of_the_answers_is_left(run: Runner, tmp_path: Path) -> None:
+    asked = {"image": np.zeros((1, 1, 2, 2), np.uint8)}
+    safetensors.numpy.save_file(asked, tmp_path / "in")
+    (tmp_path / "out.partial").mkdir()
+
+    assert run("--tensors", tmp_path / "in", "--out", tmp_path / "out").returncode != 0
+    assert (tmp_path / "out.partial").is_dir()
