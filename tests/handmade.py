@@ -1,4 +1,4 @@
-"""Crates of small networks, one file of weights after the other, without the exporter."""
+"""Crates of small networks, written file by file, by no exporter."""
 
 import json
 import shutil

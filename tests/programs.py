@@ -10,6 +10,7 @@ import preloaded
 from torchcrate.model.samples import DRAWINGS
 
 RUNNERS = ["run_eager.py", "run_torchscript.py", "run_onnx.py", "run_mnist.py", "run_libtorch"]
+BOTH = ["run_torchscript.py", "run_libtorch"]  # languages, on the same model.pt
 SET = Path(__file__).parent / "drawings"
 SAMPLE = DRAWINGS / "7-hooked-bar-felt.png"
 

@@ -10,9 +10,8 @@ import torch
 from handmade import contract, eager, graph, script, scripted, tensor
 from onnx import TensorProto, helper
 from PIL import Image
-from programs import Ask
+from programs import BOTH, Ask
 
-BOTH = ["run_torchscript.py", "run_libtorch"]  # languages, on the same model.pt
 IMAGE = tensor("image", "uint8", ["batch", 1, "h", "w"], "image")
 
 

@@ -11,10 +11,9 @@ import safetensors.numpy
 import torch
 from handmade import contract, eager, graph, script, tensor
 from onnx import TensorProto, helper
-from programs import Ask, Runner
+from programs import BOTH, Ask, Runner
 
 PROGRAMS = ["run_eager.py", "run_torchscript.py", "run_libtorch"]
-BOTH = ["run_torchscript.py", "run_libtorch"]  # languages, on the same model.pt
 VECTOR = [tensor("x", "float32", ["n"])], [tensor("y", "float32", ["n"])]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 from handmade import contract, script, tensor
-from programs import Ask
+from programs import BOTH, Ask
 
 from torchcrate.errors import ParityError
 
@@ -52,7 +52,7 @@ def test_the_selftest_judges_every_output_and_labels_of_any_rank(
     assert done.returncode == (ParityError.exit_code if key else 0)
 
 
-@pytest.mark.parametrize("name", ["run_torchscript.py", "run_libtorch"])
+@pytest.mark.parametrize("name", BOTH)
 def test_numbers_of_16_bits_and_infinities_are_compared_as_they_are(
     ask: Ask, tmp_path: Path, name: str
 ) -> None:
