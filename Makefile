@@ -14,7 +14,7 @@ endif
 # Threads that wait for each other must not spin: on a machine with anything else to do, that
 # makes each small operation of torch's wait for the scheduler (measured: 29 s become 2.4 s).
 export OMP_WAIT_POLICY ?= PASSIVE
-# Those of numpy do so when it is imported: as long again, and the tests start hundreds of programs.
+# Those of numpy spin when it is imported, and the tests start hundreds of programs that do.
 export OPENBLAS_THREAD_TIMEOUT ?= 4
 
 # Tests build crates in several folders from the same sources; ccache compiles each source once.

@@ -63,6 +63,7 @@ def contract(inputs: list[Any], outputs: list[Any], labels: Any = (), **more: An
     return json.dumps({"inputs": inputs, "outputs": outputs, "labels": list(labels), **more})
 
 
+VECTOR = contract([tensor("x", "float32", ["n"])], [tensor("y", "float32", ["n"])])
 TAGGER = contract(
     [
         tensor("tokens", "int64", ["batch", "time"], "tokens"),

@@ -10,15 +10,13 @@ import onnx
 import pytest
 import safetensors.numpy
 import torch
-from handmade import ROOT, TAGGER, contract, eager, graph, script, tensor, with_programs
+from handmade import ROOT, TAGGER, VECTOR, contract, eager, graph, script, tensor, with_programs
 from onnx import TensorProto, helper
 from programs import Ask
 
 with pytest.MonkeyPatch.context() as patch:  # a sibling, as a crate has it
     patch.syspath_prepend(ROOT / "runners")
     from contract import parse_contract
-
-VECTOR = [tensor("x", "float32", ["n"])], [tensor("y", "float32", ["n"])]
 
 
 @pytest.mark.parametrize(
@@ -64,7 +62,7 @@ def test_only_a_range_that_the_dtype_does_not_ensure_is_held_against_values(
 def test_an_answer_that_breaks_the_contract_is_told(
     ask: Ask, tmp_path: Path, source: str, said: str
 ) -> None:
-    crate = script(tmp_path / "crate", contract(*VECTOR), f"def forward(self, x):\n {source}")
+    crate = script(tmp_path / "crate", VECTOR, f"def forward(self, x):\n {source}")
     safetensors.numpy.save_file({"x": np.zeros(2, np.float32)}, tmp_path / "in")
 
     done = ask("run_libtorch", crate, "--tensors", tmp_path / "in", "--out", tmp_path / "out")

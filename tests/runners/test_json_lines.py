@@ -9,17 +9,16 @@ import numpy as np
 import pytest
 import safetensors.numpy
 import torch
-from handmade import contract, eager, graph, script, tensor
+from handmade import VECTOR, contract, eager, graph, script, tensor
 from onnx import TensorProto, helper
 from programs import BOTH, Ask, Runner
 
 PROGRAMS = ["run_eager.py", "run_torchscript.py", "run_libtorch"]
-VECTOR = [tensor("x", "float32", ["n"])], [tensor("y", "float32", ["n"])]
 
 
 @pytest.fixture
 def plus_one(tmp_path: Path) -> Path:
-    return script(tmp_path / "plus_one", contract(*VECTOR), "def forward(self, x):\n return x + 1")
+    return script(tmp_path / "plus_one", VECTOR, "def forward(self, x):\n return x + 1")
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
